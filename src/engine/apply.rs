@@ -1,0 +1,262 @@
+//! Carrying out what the guard has cleared: promise → send → settle, batch by batch.
+
+use super::{guard::Cleared, native::readable_fields};
+use crate::connectors::{Fetched, Schema, Writer};
+use crate::plan::{Intent, Outcome, Verb, Write};
+use crate::record::{Fields, Life, Record, RecordId, Side, Sides};
+use crate::rules::{Mapping, Rules};
+use crate::store::{Settled, Store, StoredIntent};
+use chrono::{DateTime, Utc};
+use std::collections::{BTreeMap, HashSet};
+
+/// Salesforce takes five collections of 200 in one call.
+const BATCH: u32 = 1_000;
+
+/// What carrying out a plan came to.
+#[derive(Debug, Default)]
+pub struct Applied {
+    pub writes: Sides<u64>,
+    pub conflicts: u64,
+    pub rejected: u64,
+    pub failed: u64,
+    /// Something now has to be compared again: a new link, a moved record, a third value.
+    pub again: bool,
+    /// A write failed because the allowance is spent.
+    pub over_budget: bool,
+    pub failures: HashSet<(Side, RecordId)>,
+}
+
+pub struct Apply<'a> {
+    pub store: &'a Store,
+    pub rules: &'a Rules,
+    pub mapping: &'a Mapping,
+    pub schema: Sides<&'a Schema>,
+    pub writers: Sides<&'a dyn Writer>,
+    pub run: i64,
+    pub clock: &'a (dyn Fn() -> DateTime<Utc> + Send + Sync),
+    pub stop: &'a tokio_util::sync::CancellationToken,
+}
+
+impl Apply<'_> {
+    /// Everything but deletes. The proof is the guard's word that the plan may be carried out.
+    pub async fn carry_out(&self, _cleared: &Cleared) -> anyhow::Result<Applied> {
+        let mut sum = Applied::default();
+        self.local(&mut sum)?;
+        for side in [Side::Platform, Side::Salesforce] {
+            self.writes(side, &[Verb::Create, Verb::Update], &mut sum).await?;
+        }
+        Ok(sum)
+    }
+
+    /// Deletes come last in a run, children before parents.
+    pub async fn carry_out_deletes(&self, _cleared: &Cleared) -> anyhow::Result<Applied> {
+        let mut sum = Applied::default();
+        for side in [Side::Platform, Side::Salesforce] {
+            self.writes(side, &[Verb::Delete], &mut sum).await?;
+        }
+        Ok(sum)
+    }
+
+    /// Verbs that only move our own memory are settled without asking anybody.
+    fn local(&self, sum: &mut Applied) -> anyhow::Result<()> {
+        const LOCAL: [Verb; 6] = [Verb::Link, Verb::Advance, Verb::Bury, Verb::Mark, Verb::Forget, Verb::Repoint];
+        for side in Side::BOTH {
+            loop {
+                let batch = self.store.next_planned(&self.mapping.object, side, &LOCAL, BATCH)?;
+                if batch.is_empty() {
+                    break;
+                }
+                sum.again |= batch.iter().any(|b| matches!(b.intent.verb, Verb::Link | Verb::Forget | Verb::Repoint));
+                let outcomes: Vec<_> = batch
+                    .into_iter()
+                    .map(|stored| {
+                        let own = on(&stored.intent, stored.intent.side).cloned().unwrap_or_else(|| RecordId::from(""));
+                        (stored, Outcome::Done { id: own, record: None, steps: Vec::new() })
+                    })
+                    .collect();
+                self.add(sum, None, &outcomes)?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn writes(&self, side: Side, verbs: &[Verb], sum: &mut Applied) -> anyhow::Result<()> {
+        loop {
+            let batch = self.store.next_planned(&self.mapping.object, side, verbs, BATCH)?;
+            // A stop lets the batch in flight end; what is only planned is planned afresh by the next run.
+            if batch.is_empty() || self.stop.is_cancelled() {
+                return Ok(());
+            }
+            self.store.promise(&batch)?;
+            let batch = if side == Side::Salesforce { self.still_so(batch, sum).await? } else { batch };
+            if batch.is_empty() {
+                continue;
+            }
+            let writes: Vec<Write> = batch.iter().map(|stored| self.write(&stored.intent)).collect();
+            let outcomes = self.writers[side].apply(&writes).await;
+            anyhow::ensure!(outcomes.len() == batch.len(), "the {side} connector answered {} of {} writes", outcomes.len(), batch.len());
+            let outcomes: Vec<_> = batch.into_iter().zip(outcomes).map(|(s, o)| (s, self.masked(side, o))).collect();
+            self.add(sum, Some(side), &outcomes)?;
+        }
+    }
+
+    /// Only mapped fields enter the bases, whatever else the answer holds.
+    fn masked(&self, side: Side, outcome: Outcome) -> Outcome {
+        match outcome {
+            Outcome::Done { id, record: Some(mut record), steps } => {
+                let wanted = readable_fields(self.rules, self.mapping, side, self.schema[side]);
+                record.fields.retain(|name, _| wanted.contains(name));
+                Outcome::Done { id, record: Some(record), steps }
+            }
+            other @ (Outcome::Done { .. }
+            | Outcome::Rejected { .. }
+            | Outcome::Failed { .. }
+            | Outcome::Unknown { .. }
+            | Outcome::Missing) => other,
+        }
+    }
+
+    fn add(&self, sum: &mut Applied, side: Option<Side>, outcomes: &[(StoredIntent, Outcome)]) -> anyhow::Result<()> {
+        let Settled { done, rejected, failed, unknown, conflicts } = self.store.settle(self.run, outcomes, (self.clock)())?;
+        if let Some(side) = side {
+            sum.writes[side] += done;
+        }
+        sum.conflicts += conflicts;
+        sum.rejected += rejected;
+        sum.failed += failed + unknown;
+        for (stored, outcome) in outcomes {
+            let intent = &stored.intent;
+            log(intent, outcome);
+            match outcome {
+                Outcome::Done { record, .. } => {
+                    // A third value: the answer shows what neither we nor the plan knew.
+                    let more = record.as_ref().is_some_and(|r| intent.verb == Verb::Update && r.fields.len() > intent.fields.len());
+                    sum.again |= more && self.has_news(intent)?;
+                }
+                Outcome::Failed { code, .. } => {
+                    sum.over_budget |= code == "budget";
+                    sum.failures.extend(Side::BOTH.into_iter().filter_map(|s| on(intent, s).map(|id| (s, id.clone()))));
+                }
+                Outcome::Rejected { .. } | Outcome::Unknown { .. } | Outcome::Missing => {
+                    sum.failures.extend(Side::BOTH.into_iter().filter_map(|s| on(intent, s).map(|id| (s, id.clone()))));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn has_news(&self, intent: &Intent) -> anyhow::Result<bool> {
+        match on(intent, intent.side) {
+            Some(id) => Ok(self.store.staged_fields(&intent.object, intent.side, id.as_str())?.is_some()),
+            None => Ok(false),
+        }
+    }
+
+    /// People edit Salesforce while we plan: the rows are read afresh right before the batch, and what moved goes back to
+    /// be compared instead of being overwritten unseen.
+    async fn still_so(&self, batch: Vec<StoredIntent>, sum: &mut Applied) -> anyhow::Result<Vec<StoredIntent>> {
+        let side = Side::Salesforce;
+        let ids: Vec<RecordId> =
+            batch.iter().filter(|b| b.intent.verb != Verb::Create).filter_map(|b| b.intent.salesforce_id.clone()).collect();
+        if ids.is_empty() {
+            return Ok(batch);
+        }
+        let fields = readable_fields(self.rules, self.mapping, side, self.schema[side]);
+        let fetched = match self.writers[side].get_many(&self.mapping.salesforce, &fields, &ids).await {
+            Ok(fetched) => fetched,
+            Err(fault) => {
+                let code = if fault.kind == crate::connectors::FaultKind::Budget { "budget".to_owned() } else { fault.code.clone() };
+                let failed = |stored| (stored, Outcome::Failed { code: code.clone(), message: fault.to_string() });
+                let outcomes: Vec<_> = batch.into_iter().map(failed).collect();
+                self.add(sum, None, &outcomes)?;
+                return Ok(Vec::new());
+            }
+        };
+        let mut fresh: BTreeMap<RecordId, Record> = BTreeMap::new();
+        for found in fetched {
+            match found {
+                Fetched::Here(record) | Fetched::Deleted(record) => {
+                    fresh.insert(record.id.clone(), record);
+                }
+                Fetched::Missing(_) | Fetched::Refused(..) => {}
+            }
+        }
+        let (mut go, mut back) = (Vec::new(), Vec::new());
+        for stored in batch {
+            let id = stored.intent.salesforce_id.clone();
+            match id.filter(|_| stored.intent.verb != Verb::Create).map(|id| fresh.get(&id)) {
+                None => go.push(stored),
+                Some(Some(record)) if record.life == Life::Live && self.unmoved(&stored.intent, &record.fields)? => go.push(stored),
+                Some(moved) => {
+                    if let Some(record) = moved {
+                        self.store.stage(self.run, &self.mapping.object, side, std::slice::from_ref(record), false, &|_| Vec::new())?;
+                        sum.again = true;
+                    }
+                    let message = "the record moved while it was planned; compared again".to_owned();
+                    back.push((stored, Outcome::Failed { code: "moved-meanwhile".to_owned(), message }));
+                }
+            }
+        }
+        // Not a failure of the record: it may be planned again in this very run.
+        self.store.settle(self.run, &back, (self.clock)())?;
+        Ok(go)
+    }
+
+    fn unmoved(&self, intent: &Intent, fresh: &Fields) -> anyhow::Result<bool> {
+        let Some(link) = intent.link else { return Ok(true) };
+        let Some(pair) = self.store.pair_of_link(link)? else { return Ok(false) };
+        let known = match &pair.staged.salesforce {
+            Some(row) => &row.fields,
+            None => match &pair.base.salesforce {
+                Some(base) => base,
+                None => return Ok(true),
+            },
+        };
+        Ok(known.iter().all(|(name, value)| fresh.get(name).is_none_or(|f| f == value)))
+    }
+
+    fn write(&self, intent: &Intent) -> Write {
+        write_of(self.rules, self.mapping, intent, self.schema[intent.side])
+    }
+}
+
+/// The complete order to a connector.
+pub fn write_of(rules: &Rules, mapping: &Mapping, intent: &Intent, schema: &Schema) -> Write {
+    Write {
+        intent: intent.id,
+        object: intent.object.clone(),
+        resource: match intent.side {
+            Side::Salesforce => mapping.salesforce.clone(),
+            Side::Platform => mapping.platform.clone(),
+        },
+        verb: intent.verb,
+        id: on(intent, intent.side).cloned(),
+        fields: intent.fields.clone(),
+        key: intent.key.clone(),
+        read: readable_fields(rules, mapping, intent.side, schema),
+    }
+}
+
+pub fn on(intent: &Intent, side: Side) -> Option<&RecordId> {
+    match side {
+        Side::Salesforce => intent.salesforce_id.as_ref(),
+        Side::Platform => intent.platform_id.as_ref(),
+    }
+}
+
+/// One line a write.
+fn log(intent: &Intent, outcome: &Outcome) {
+    if !intent.verb.is_write() {
+        return;
+    }
+    let (object, side, verb, situation) = (&intent.object, intent.side, intent.verb, intent.situation);
+    let record = on(intent, Side::Salesforce).or_else(|| on(intent, Side::Platform)).map_or("", RecordId::as_str);
+    let fields = intent.moved.iter().map(|m| m.name.as_str()).collect::<Vec<_>>().join(",");
+    match outcome {
+        Outcome::Done { id, .. } => tracing::info!(%object, %side, %verb, %situation, record, id = %id, fields, "written"),
+        Outcome::Rejected { code, message, .. } => tracing::warn!(%object, %side, %verb, %situation, record, code, "refused: {message}"),
+        Outcome::Failed { code, message } => tracing::warn!(%object, %side, %verb, %situation, record, code, "not written: {message}"),
+        Outcome::Unknown { message } => tracing::warn!(%object, %side, %verb, %situation, record, "outcome unknown: {message}"),
+        Outcome::Missing => tracing::warn!(%object, %side, %verb, %situation, record, "the record is not there any more"),
+    }
+}

@@ -1,0 +1,682 @@
+//! The table of situations: one `match` from what is known of a pair to what happens to it. Pure.
+
+use super::{
+    diff::{Look, Sight, look, wanted_on},
+    native::{planted_in_salesforce, planted_on_platform},
+    provision::{self, Provision},
+};
+use crate::connectors::Schema;
+use crate::plan::{Decided, Intent, Moved, Situation, Verb};
+use crate::record::{Fields, Life, RecordId, Side, Sides, Value};
+use crate::rules::{Drift, Mapping, Merge, OnPlatformDelete, OnSalesforceDelete, Rules, Translate};
+use crate::store::{Candidate, Link, LinkState, PairRead, StagedRow};
+
+/// Everything a decision may look at besides the pair.
+pub struct Ground<'a> {
+    pub rules: &'a Rules,
+    pub mapping: &'a Mapping,
+    pub schema: Sides<&'a Schema>,
+    pub links: &'a dyn Translate,
+    /// Match keys hit by an unlinked Salesforce record.
+    pub candidates: Vec<Candidate>,
+    /// The survivor of a merge has a link of its own.
+    pub survivor_linked: bool,
+    /// Other platform records refer to this one: it is never deleted.
+    pub referred_to: bool,
+}
+
+/// What becomes of a pair.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decision {
+    pub situation: Situation,
+    pub intents: Vec<Intent>,
+    pub rest: Rest,
+}
+
+/// What becomes of the news if no intent settles it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Rest {
+    /// The intents settle it.
+    Settled,
+    /// Looked at; stays as it is until it changes.
+    Left,
+    /// Looked at again as soon as the record it belongs to is linked.
+    Waits,
+    /// In quarantine.
+    Parked { code: String, message: String },
+}
+
+impl Decision {
+    const fn only(situation: Situation, rest: Rest) -> Self {
+        Self { situation, intents: Vec::new(), rest }
+    }
+
+    fn one(intent: Intent) -> Self {
+        Self { situation: intent.situation, intents: vec![intent], rest: Rest::Settled }
+    }
+
+    fn parked(situation: Situation, code: &str, message: impl Into<String>) -> Self {
+        Self::only(situation, Rest::Parked { code: code.to_owned(), message: message.into() })
+    }
+}
+
+/// How one side of a pair looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    Same,
+    Changed,
+    Gone,
+}
+
+fn seen(row: Option<&StagedRow>) -> Seen {
+    match row.map(|r| &r.life) {
+        None => Seen::Same,
+        Some(Life::Live) => Seen::Changed,
+        Some(Life::Deleted | Life::MergedInto(_)) => Seen::Gone,
+    }
+}
+
+/// One pair, one decision. `mint` makes license keys; it is only called for licenses that are to be issued.
+pub fn decide(pair: &PairRead, ground: &Ground<'_>, mint: &mut dyn FnMut() -> String) -> Decision {
+    match (&pair.link, &pair.staged.salesforce, &pair.staged.platform) {
+        (Some(link), _, _) => linked(pair, link, ground),
+        (None, Some(row), _) => new_in_salesforce(row, ground, mint),
+        (None, None, Some(row)) => new_on_platform(row, ground),
+        (None, None, None) => Decision::only(Situation::InStep, Rest::Left),
+    }
+}
+
+fn linked(pair: &PairRead, link: &Link, ground: &Ground<'_>) -> Decision {
+    let local = |verb, side, situation| Decision::one(bare(ground, link, verb, side, situation));
+    if let Some(Life::MergedInto(survivor)) = pair.staged.salesforce.as_ref().map(|r| &r.life) {
+        if ground.survivor_linked {
+            return local(Verb::Forget, Side::Salesforce, Situation::Merged);
+        }
+        let mut intent = bare(ground, link, Verb::Repoint, Side::Salesforce, Situation::Merged);
+        intent.fields.insert("Id".to_owned(), Value::text(survivor.as_str()));
+        return Decision::one(intent);
+    }
+    let looks = Sides::new(seen(pair.staged.salesforce.as_ref()), seen(pair.staged.platform.as_ref()));
+    match (link.state, looks.salesforce, looks.platform) {
+        (_, Seen::Gone, Seen::Gone) => local(Verb::Forget, Side::Salesforce, Situation::Gone),
+
+        (LinkState::Live, Seen::Gone, Seen::Same) => deleted_in_salesforce(link, ground, Situation::DeletedInSalesforce),
+        (LinkState::Live, Seen::Gone, Seen::Changed) => deleted_in_salesforce(link, ground, Situation::DeletedInSalesforceButEdited),
+        (LinkState::Live, Seen::Same, Seen::Gone) => gone_on_platform(link, ground),
+        (LinkState::Live, Seen::Changed, Seen::Gone) => gone_but_edited(link, ground),
+        (LinkState::Live, _, _) => compare(pair, link, ground),
+
+        (LinkState::Buried, Seen::Changed, Seen::Same) => gone_but_edited(link, ground),
+        (LinkState::DeletedInSalesforce, Seen::Changed, _) | (LinkState::Buried, Seen::Same | Seen::Changed, Seen::Changed) => {
+            revived(pair, link, ground)
+        }
+        (LinkState::Buried, Seen::Gone, _) => local(Verb::Forget, Side::Salesforce, Situation::Gone),
+        (LinkState::Buried, Seen::Same | Seen::Changed, Seen::Same | Seen::Gone) => Decision::only(Situation::Buried, Rest::Left),
+        (LinkState::DeletedInSalesforce, Seen::Same, Seen::Gone) => local(Verb::Forget, Side::Platform, Situation::Gone),
+        (LinkState::DeletedInSalesforce, _, _) => Decision::only(Situation::DeletedInSalesforce, Rest::Left),
+    }
+}
+
+/// Licenses and orders are never issued again, and never deleted by us.
+fn is_issued(mapping: &Mapping) -> bool {
+    mapping.provisions || mapping.object == "license"
+}
+
+fn deleted_in_salesforce(link: &Link, ground: &Ground<'_>, situation: Situation) -> Decision {
+    let platform = ground.schema.platform;
+    let policy = ground.mapping.on_salesforce_delete;
+    let allowed = platform.deletable && !is_issued(ground.mapping) && !ground.referred_to && ground.mapping.direction.to_platform();
+    match policy {
+        OnSalesforceDelete::Delete if allowed => Decision::one(bare(ground, link, Verb::Delete, Side::Platform, situation)),
+        OnSalesforceDelete::Disable if platform.fields.get("enabled").is_some_and(|f| f.updateable) => {
+            let mut intent = bare(ground, link, Verb::Update, Side::Platform, situation);
+            intent.fields.insert("enabled".to_owned(), Value::Bool(false));
+            intent.moved.push(Moved { name: "enabled".to_owned(), old: Value::Null, new: Value::Bool(false) });
+            let mark = bare(ground, link, Verb::Mark, Side::Salesforce, situation);
+            Decision { situation, intents: vec![intent, mark], rest: Rest::Settled }
+        }
+        OnSalesforceDelete::Delete | OnSalesforceDelete::Disable | OnSalesforceDelete::Report => {
+            Decision::one(bare(ground, link, Verb::Mark, Side::Salesforce, situation))
+        }
+    }
+}
+
+fn gone_on_platform(link: &Link, ground: &Ground<'_>) -> Decision {
+    let delete =
+        ground.mapping.on_platform_delete == OnPlatformDelete::Delete && !is_issued(ground.mapping) && ground.schema.salesforce.deletable;
+    let (verb, side) = if delete { (Verb::Delete, Side::Salesforce) } else { (Verb::Bury, Side::Platform) };
+    Decision::one(bare(ground, link, verb, side, Situation::GoneOnPlatform))
+}
+
+fn gone_but_edited(link: &Link, ground: &Ground<'_>) -> Decision {
+    let again = !is_issued(ground.mapping) && ground.mapping.create.on_platform();
+    let verb = if again { Verb::Forget } else { Verb::Bury };
+    Decision::one(bare(ground, link, verb, Side::Platform, Situation::GoneOnPlatformButEdited))
+}
+
+fn revived(pair: &PairRead, link: &Link, ground: &Ground<'_>) -> Decision {
+    let mut intent = bare(ground, link, Verb::Link, Side::Salesforce, Situation::Revived);
+    intent.advance = pair.base.as_ref().map(|b| b.clone().unwrap_or_default());
+    Decision::one(intent)
+}
+
+/// Both live: entry by entry.
+fn compare(pair: &PairRead, link: &Link, ground: &Ground<'_>) -> Decision {
+    let empty = Fields::new();
+    let base = Sides::new(pair.base.salesforce.as_ref().unwrap_or(&empty), pair.base.platform.as_ref().unwrap_or(&empty));
+    let now = Sides::new(
+        pair.staged.salesforce.as_ref().map_or(base.salesforce, |r| &r.fields),
+        pair.staged.platform.as_ref().map_or(base.platform, |r| &r.fields),
+    );
+    if let Some(filter) = &ground.mapping.filter {
+        match filter.holds(now.salesforce) {
+            Ok(true) => {}
+            Ok(false) => return Decision::only(Situation::OutOfScope, Rest::Left),
+            Err(message) => return Decision::parked(Situation::Unreadable, "filter", message),
+        }
+    }
+    let stamp = Sides::new(
+        pair.staged.salesforce.as_ref().and_then(|r| r.stamp.as_deref()),
+        pair.staged.platform.as_ref().and_then(|r| r.stamp.as_deref()),
+    );
+    let sight = Sight { now, base, schema: ground.schema, stamp, links: ground.links };
+    let mut sum = Sum::default();
+    for entry in &ground.mapping.entries {
+        sum.take(entry, look(entry, ground.mapping, &sight), &sight);
+    }
+    if ground.mapping.merge == Merge::Record && sum.writes.salesforce.any() && (sum.writes.platform.any() || sum.clashes > 0) {
+        sum.let_salesforce_win(ground, &sight);
+    }
+    plant(link, ground, &sight, &mut sum);
+    sum.decision(pair, link, ground, &sight)
+}
+
+/// A platform record that was found rather than made carries our id only if its field is still blank.
+fn plant(link: &Link, ground: &Ground<'_>, sight: &Sight<'_>, sum: &mut Sum) {
+    let Some(name) = &ground.schema.platform.planted else { return };
+    let Some(held) = sight.now.platform.get(name) else { return };
+    if sight.base.platform.contains_key(name) || ground.mapping.entries.iter().any(|e| e.platform.contains(name)) {
+        return;
+    }
+    let may = ground.mapping.direction.to_platform() && ground.schema.platform.fields.get(name).is_some_and(|f| f.updateable);
+    if held.is_blank() && may {
+        let id = planted_on_platform(ground.mapping, link.salesforce_id.as_str());
+        sum.writes.platform.fields.insert(name.clone(), Value::Text(id));
+    }
+}
+
+/// What the entries of one pair add up to.
+#[derive(Default)]
+struct Sum {
+    writes: Sides<OneWrite>,
+    advance: Sides<Fields>,
+    advanced: bool,
+    agreed: bool,
+    clashes: u32,
+    undecided: Vec<Decided>,
+    waits: Option<(String, String)>,
+    unfit: Option<(&'static str, String)>,
+}
+
+#[derive(Default)]
+struct OneWrite {
+    fields: Fields,
+    /// Bases that move once this write is done.
+    advance: Sides<Fields>,
+    conflicts: Vec<Decided>,
+}
+
+impl OneWrite {
+    fn any(&self) -> bool {
+        !self.fields.is_empty()
+    }
+}
+
+impl Sum {
+    fn take(&mut self, entry: &crate::rules::Entry, look: Look, sight: &Sight<'_>) {
+        let shown = |side: Side| -> Fields {
+            let names = match side {
+                Side::Salesforce => &entry.salesforce,
+                Side::Platform => &entry.platform,
+            };
+            names.iter().filter_map(|n| sight.now[side].get(n).map(|v| (n.clone(), v.clone()))).collect()
+        };
+        let add = |write: &mut OneWrite, values: Vec<(String, Value)>| {
+            write.fields.extend(values);
+            for side in Side::BOTH {
+                write.advance[side].extend(shown(side));
+            }
+        };
+        match look {
+            Look::Still => {}
+            Look::Advance { agreed } => {
+                self.advanced = true;
+                self.agreed |= agreed;
+                for side in Side::BOTH {
+                    self.advance[side].extend(shown(side));
+                }
+            }
+            Look::Write { side, values } => add(&mut self.writes[side], values),
+            Look::Clash { decided, write } => {
+                self.clashes += 1;
+                match write {
+                    Some((side, values)) => {
+                        add(&mut self.writes[side], values);
+                        self.writes[side].conflicts.push(*decided);
+                    }
+                    None => self.undecided.push(*decided),
+                }
+            }
+            Look::Waits { object, id } => self.waits = Some((object, id)),
+            Look::Unfit { code, message } => self.unfit = Some((code, message)),
+        }
+    }
+
+    /// `merge = "record"`: what the platform moved is overwritten, field by field, and kept as conflicts.
+    fn let_salesforce_win(&mut self, ground: &Ground<'_>, sight: &Sight<'_>) {
+        let lost = std::mem::take(&mut self.writes.salesforce);
+        self.writes.platform.conflicts.extend(lost.conflicts);
+        for entry in &ground.mapping.entries {
+            if !entry.direction.to_platform() || !entry.salesforce.iter().any(|n| lost.fields.contains_key(n)) {
+                continue;
+            }
+            let take =
+                |names: &[String], side: Side| names.iter().map(|n| sight.now[side].get(n).cloned().unwrap_or(Value::Null)).collect();
+            let now = Sides::new(take(&entry.salesforce, Side::Salesforce), take(&entry.platform, Side::Platform));
+            if let Ok(values) = wanted_on(entry, sight, &now, Side::Platform) {
+                let decided = Decided {
+                    entry: entry.name.clone(),
+                    base: Sides::new(Value::Null, Value::Null),
+                    value: Sides::new(
+                        now.salesforce.first().cloned().unwrap_or(Value::Null),
+                        now.platform.first().cloned().unwrap_or(Value::Null),
+                    ),
+                    winner: Some(Side::Salesforce),
+                    rule: "salesforce (whole record)".to_owned(),
+                };
+                self.clashes += 1;
+                let look = Look::Clash { decided: Box::new(decided), write: Some((Side::Platform, values)) };
+                self.take(entry, look, sight);
+            }
+        }
+    }
+
+    fn situation(&self, pair: &PairRead) -> Situation {
+        let found = pair.base.platform.as_ref().is_none_or(Fields::is_empty);
+        match (self.clashes > 0, self.writes.salesforce.any(), self.writes.platform.any()) {
+            (true, _, _) => Situation::Clash,
+            _ if found => Situation::Found,
+            (false, true, true) => Situation::BothMovedApart,
+            (false, false, true) => Situation::SalesforceMoved,
+            (false, true, false) => Situation::PlatformMoved,
+            (false, false, false) if self.agreed => Situation::Agreed,
+            (false, false, false) => Situation::InStep,
+        }
+    }
+
+    fn decision(mut self, pair: &PairRead, link: &Link, ground: &Ground<'_>, sight: &Sight<'_>) -> Decision {
+        let situation = self.situation(pair);
+        let mut intents = Vec::new();
+        for side in [Side::Platform, Side::Salesforce] {
+            if !self.writes[side].any() {
+                continue;
+            }
+            let write = std::mem::take(&mut self.writes[side]);
+            let mut intent = bare(ground, link, Verb::Update, side, situation);
+            intent.moved = moved(ground.schema[side], sight.now[side], &write.fields);
+            intent.fields = write.fields;
+            intent.advance = write.advance;
+            intent.conflicts = write.conflicts;
+            intents.push(intent);
+        }
+        // Fields that nobody maps but the rules look at (the lines of an order, a filter's field) travel with the news.
+        for side in Side::BOTH {
+            for (name, value) in sight.now[side] {
+                let mapped = ground.mapping.entries.iter().any(|e| match side {
+                    Side::Salesforce => e.salesforce.contains(name),
+                    Side::Platform => e.platform.contains(name),
+                });
+                if !mapped && sight.base[side].get(name) != Some(value) {
+                    self.advance[side].insert(name.clone(), value.clone());
+                    self.advanced = true;
+                }
+            }
+        }
+        if let Some(intent) = provision::amended(link, ground, sight) {
+            intents.push(intent);
+        }
+        let reported = ground.mapping.drift == Drift::Report && self.advanced && !self.agreed && intents.is_empty();
+        if self.advanced || !self.undecided.is_empty() || reported {
+            let verb = if reported || !self.undecided.is_empty() { Verb::Mark } else { Verb::Advance };
+            let side = if pair.staged.salesforce.is_some() { Side::Salesforce } else { Side::Platform };
+            let mut intent = bare(ground, link, verb, side, situation);
+            intent.advance = std::mem::take(&mut self.advance);
+            intent.conflicts = std::mem::take(&mut self.undecided);
+            if !intent.conflicts.is_empty() {
+                // Undecided: the news stays, looked at, until a person or a newer value decides.
+                intents.push(intent);
+                return Decision { situation, intents, rest: Rest::Left };
+            }
+            intents.push(intent);
+        }
+        let rest = match (self.unfit, self.waits) {
+            (Some((code, message)), _) => Rest::Parked { code: code.to_owned(), message },
+            (None, Some(_)) => Rest::Waits,
+            (None, None) if intents.is_empty() => {
+                // Nothing moved in any mapped field: only the fingerprint differs, or a field may not be read.
+                intents.push(bare(ground, link, Verb::Advance, Side::Salesforce, situation));
+                Rest::Settled
+            }
+            (None, None) => Rest::Settled,
+        };
+        Decision { situation, intents, rest }
+    }
+}
+
+/// What a person sees of a write: old and new by field, secrets masked.
+pub(super) fn moved(schema: &Schema, held: &Fields, written: &Fields) -> Vec<Moved> {
+    written
+        .iter()
+        .map(|(name, new)| {
+            let secret = schema.fields.get(name).is_some_and(|f| f.secret);
+            let show = |v: &Value| if secret { mask(v) } else { v.clone() };
+            Moved { name: name.clone(), old: held.get(name).map_or(Value::Null, show), new: show(new) }
+        })
+        .collect()
+}
+
+/// A key is a bearer secret: only its last four characters are shown.
+pub(super) fn mask(value: &Value) -> Value {
+    match value.as_text() {
+        Some(text) if !text.is_empty() => {
+            let tail: String = text.chars().rev().take(4).collect::<Vec<_>>().into_iter().rev().collect();
+            Value::Text(format!("…{tail}"))
+        }
+        _ => value.clone(),
+    }
+}
+
+pub(super) fn bare(ground: &Ground<'_>, link: &Link, verb: Verb, side: Side, situation: Situation) -> Intent {
+    Intent {
+        id: 0,
+        object: ground.mapping.object.clone(),
+        side,
+        verb,
+        situation,
+        link: Some(link.id),
+        salesforce_id: Some(link.salesforce_id.clone()),
+        platform_id: Some(link.platform_id.clone()),
+        fields: Fields::new(),
+        moved: Vec::new(),
+        advance: Sides::default(),
+        key: None,
+        conflicts: Vec::new(),
+    }
+}
+
+fn new_in_salesforce(row: &StagedRow, ground: &Ground<'_>, mint: &mut dyn FnMut() -> String) -> Decision {
+    if row.life != Life::Live {
+        return Decision::only(Situation::Gone, Rest::Left);
+    }
+    if let Some(filter) = &ground.mapping.filter {
+        match filter.holds(&row.fields) {
+            Ok(true) => {}
+            Ok(false) => return Decision::only(Situation::OutOfScope, Rest::Left),
+            Err(message) => return Decision::parked(Situation::Unreadable, "filter", message),
+        }
+    }
+    match ground.candidates.as_slice() {
+        [] => {}
+        [one] => return found(row, &one.row, ground),
+        many => {
+            let ids = many.iter().map(|c| c.row.id.as_str()).collect::<Vec<_>>().join(", ");
+            return Decision::parked(
+                Situation::Ambiguous,
+                "ambiguous",
+                format!("{} platform records match: {ids}; merge them, or plant {} in the right one", many.len(), row.id),
+            );
+        }
+    }
+    if ground.mapping.provisions {
+        return match provision::provision(row, ground, mint) {
+            Provision::NotYet => Decision::only(Situation::OutOfScope, Rest::Left),
+            Provision::Historic => Decision::only(Situation::BeforeProvisionFrom, Rest::Left),
+            Provision::Waits => Decision::only(Situation::WaitingForParent, Rest::Waits),
+            Provision::Nothing => Decision::only(Situation::OutOfScope, Rest::Left),
+            Provision::Refused { code, message } => Decision::parked(Situation::NewInSalesforce, code, message),
+            Provision::Issue(intent) => Decision::one(*intent),
+        };
+    }
+    if !ground.mapping.create.on_platform() || !ground.schema.platform.createable {
+        return Decision::only(Situation::NewInSalesforce, Rest::Left);
+    }
+    create(row, ground, Side::Platform)
+}
+
+fn new_on_platform(row: &StagedRow, ground: &Ground<'_>) -> Decision {
+    if row.life != Life::Live {
+        return Decision::only(Situation::Gone, Rest::Left);
+    }
+    if !ground.mapping.create.in_salesforce() || !ground.schema.salesforce.createable {
+        return Decision::only(Situation::NewOnPlatform, Rest::Left);
+    }
+    create(row, ground, Side::Salesforce)
+}
+
+/// The link comes first, with bases only for the entries that agree; the rest is compared next, as a first match.
+fn found(row: &StagedRow, hit: &StagedRow, ground: &Ground<'_>) -> Decision {
+    let mut intent = unlinked(ground, Verb::Link, Side::Platform, Situation::Found);
+    intent.salesforce_id = Some(row.id.clone());
+    intent.platform_id = Some(hit.id.clone());
+    let empty = Fields::new();
+    let sight = Sight {
+        now: Sides::new(&row.fields, &hit.fields),
+        base: Sides::new(&empty, &empty),
+        schema: ground.schema,
+        stamp: Sides::new(None, None),
+        links: ground.links,
+    };
+    for entry in &ground.mapping.entries {
+        let take = |names: &[String], fields: &Fields| names.iter().map(|n| fields.get(n).cloned()).collect::<Option<Vec<_>>>();
+        let (Some(s), Some(p)) = (take(&entry.salesforce, &row.fields), take(&entry.platform, &hit.fields)) else { continue };
+        let now = Sides::new(s, p);
+        let equal = match wanted_on(entry, &sight, &now, Side::Platform) {
+            Ok(wanted) => wanted.iter().map(|(_, v)| v).eq(now.platform.iter()),
+            Err(_) => false,
+        };
+        if equal {
+            let pairs = |names: &[String], values: &[Value]| names.iter().cloned().zip(values.iter().cloned()).collect::<Fields>();
+            intent.advance.salesforce.extend(pairs(&entry.salesforce, &now.salesforce));
+            intent.advance.platform.extend(pairs(&entry.platform, &now.platform));
+        }
+    }
+    Decision::one(intent)
+}
+
+fn unlinked(ground: &Ground<'_>, verb: Verb, side: Side, situation: Situation) -> Intent {
+    Intent {
+        id: 0,
+        object: ground.mapping.object.clone(),
+        side,
+        verb,
+        situation,
+        link: None,
+        salesforce_id: None,
+        platform_id: None,
+        fields: Fields::new(),
+        moved: Vec::new(),
+        advance: Sides::default(),
+        key: None,
+        conflicts: Vec::new(),
+    }
+}
+
+/// A record that is to be made on `side`, complete with the id by which it can be found again.
+fn create(row: &StagedRow, ground: &Ground<'_>, side: Side) -> Decision {
+    let situation = match side {
+        Side::Platform => Situation::NewInSalesforce,
+        Side::Salesforce => Situation::NewOnPlatform,
+    };
+    let mut intent = unlinked(ground, Verb::Create, side, situation);
+    let empty = Fields::new();
+    let source = side.other();
+    let mut now = Sides::new(&empty, &empty);
+    now[source] = &row.fields;
+    let sight = Sight { now, base: Sides::new(&empty, &empty), schema: ground.schema, stamp: Sides::new(None, None), links: ground.links };
+    for entry in &ground.mapping.entries {
+        let travels = match side {
+            Side::Platform => entry.direction.to_platform(),
+            Side::Salesforce => entry.direction.to_salesforce() && entry.lens.two_way(),
+        };
+        if !travels {
+            continue;
+        }
+        match made(entry, &sight, source) {
+            None => {}
+            Some(Ok(values)) => {
+                let may = |name: &str| ground.schema[side].fields.get(name).is_some_and(|f| f.createable);
+                intent.fields.extend(values.into_iter().filter(|(name, value)| may(name) && !value.is_blank()));
+            }
+            Some(Err(Look::Waits { .. })) => return Decision::only(Situation::WaitingForParent, Rest::Waits),
+            Some(Err(Look::Unfit { code, message })) => return Decision::parked(situation, code, message),
+            Some(Err(Look::Still | Look::Advance { .. } | Look::Write { .. } | Look::Clash { .. })) => {}
+        }
+    }
+    if let Some(planted) = &ground.schema[side].planted {
+        let id = match side {
+            Side::Platform => planted_on_platform(ground.mapping, row.id.as_str()),
+            Side::Salesforce => planted_in_salesforce(ground.rules, ground.mapping, row.id.as_str()),
+        };
+        intent.fields.insert(planted.clone(), Value::text(id.clone()));
+        intent.key = Some((planted.clone(), id));
+    }
+    if let Some(missing) = required_but_missing(ground.schema[side], &intent.fields) {
+        return Decision::parked(
+            situation,
+            "required-missing",
+            format!("{side} field {missing} must not be empty; fill the field that maps to it"),
+        );
+    }
+    intent.moved = moved(ground.schema[side], &empty, &intent.fields);
+    intent.advance[source] = row.fields.clone();
+    match source {
+        Side::Salesforce => intent.salesforce_id = Some(row.id.clone()),
+        Side::Platform => intent.platform_id = Some(row.id.clone()),
+    }
+    Decision::one(intent)
+}
+
+/// The values an entry gives a record that does not exist yet; `None` if its source may not be read.
+fn made(entry: &crate::rules::Entry, sight: &Sight<'_>, source: Side) -> Option<Result<Vec<(String, Value)>, Look>> {
+    let names = match source {
+        Side::Salesforce => &entry.salesforce,
+        Side::Platform => &entry.platform,
+    };
+    let values = names.iter().map(|n| sight.now[source].get(n).cloned()).collect::<Option<Vec<_>>>()?;
+    let blank = |names: &[String]| vec![Value::Null; names.len()];
+    let now = match source {
+        Side::Salesforce => Sides::new(values, blank(&entry.platform)),
+        Side::Platform => Sides::new(blank(&entry.salesforce), values),
+    };
+    Some(wanted_on(entry, sight, &now, source.other()))
+}
+
+fn required_but_missing<'a>(schema: &'a Schema, fields: &Fields) -> Option<&'a str> {
+    schema.fields.iter().find(|(name, info)| info.required && fields.get(*name).is_none_or(Value::is_blank)).map(|(name, _)| name.as_str())
+}
+
+/// The ids a pair refers to, by object, so that their links can be fetched before deciding.
+pub fn references(mapping: &Mapping, rules: &Rules, pair: &PairRead, wanted: &mut Sides<std::collections::BTreeSet<(String, String)>>) {
+    let mut add = |side: Side, object: &str, fields: &Fields, name: &str| {
+        if let Some(id) = fields.get(name).and_then(Value::as_text) {
+            wanted[side].insert((object.to_owned(), id.to_owned()));
+        }
+    };
+    for side in Side::BOTH {
+        let shown = [pair.staged[side].as_ref().map(|r| &r.fields), pair.base[side].as_ref()];
+        for fields in shown.into_iter().flatten() {
+            for entry in &mapping.entries {
+                if let crate::rules::Lens::Reference { object } = &entry.lens {
+                    let names = match side {
+                        Side::Salesforce => &entry.salesforce,
+                        Side::Platform => &entry.platform,
+                    };
+                    names.iter().for_each(|name| add(side, object, fields, name));
+                }
+            }
+            if let (true, Side::Salesforce, Some(orders)) = (mapping.provisions, side, &rules.orders) {
+                for contact in &orders.contact {
+                    add(side, "contact", fields, contact.field());
+                }
+                add(side, "account", fields, "AccountId");
+            }
+        }
+    }
+}
+
+/// Match keys of an unlinked Salesforce record, in the platform's terms, in the order they are tried.
+pub fn salesforce_keys(row: &StagedRow, ground: &Ground<'_>) -> Vec<(i64, String)> {
+    let mut keys = vec![(0, planted_on_platform(ground.mapping, row.id.as_str()))];
+    let empty = Fields::new();
+    let sight = Sight {
+        now: Sides::new(&row.fields, &empty),
+        base: Sides::new(&empty, &empty),
+        schema: ground.schema,
+        stamp: Sides::new(None, None),
+        links: ground.links,
+    };
+    for (i, names) in ground.mapping.match_keys.iter().enumerate() {
+        let parts: Option<Vec<Value>> = names
+            .iter()
+            .map(|name| {
+                let entry = ground.mapping.entries.iter().find(|e| e.platform.contains(name))?;
+                let values = made(entry, &sight, Side::Salesforce)?.ok()?;
+                values.into_iter().find(|(n, _)| n == name).map(|(_, v)| v)
+            })
+            .collect();
+        if let Some(key) = parts.and_then(|p| fold_key(&p)) {
+            keys.push((i64::try_from(i).unwrap_or(0) + 1, key));
+        }
+    }
+    keys
+}
+
+/// Match keys of a platform record. One that carries another record's planted id is in nobody's pool.
+pub fn platform_keys(mapping: &Mapping, planted: Option<&str>, fields: &Fields) -> Vec<(i64, String)> {
+    let carried = planted.and_then(|p| fields.get(p)).and_then(Value::as_text).filter(|t| !t.is_empty());
+    if let Some(id) = carried {
+        let bare = id.strip_prefix("SF-").unwrap_or(id);
+        if crate::record::SalesforceId::parse(bare).is_ok() && bare.len() == 18 {
+            return vec![(0, id.to_owned())];
+        }
+    }
+    mapping
+        .match_keys
+        .iter()
+        .enumerate()
+        .filter_map(|(i, names)| {
+            let parts = names.iter().map(|n| fields.get(n).cloned()).collect::<Option<Vec<_>>>()?;
+            Some((i64::try_from(i).unwrap_or(0) + 1, fold_key(&parts)?))
+        })
+        .collect()
+}
+
+/// Case and runs of white space do not tell two people apart; a blank part matches nobody.
+fn fold_key(parts: &[Value]) -> Option<String> {
+    if parts.iter().any(Value::is_blank) {
+        return None;
+    }
+    let fold = |v: &Value| match v {
+        Value::Text(t) => t.to_lowercase().split_whitespace().collect::<Vec<_>>().join(" "),
+        other => other.to_string(),
+    };
+    Some(parts.iter().map(fold).collect::<Vec<_>>().join("\u{1f}"))
+}
+
+/// The id of the record a merge or a read has to look up for this pair, if any.
+pub fn survivor(pair: &PairRead) -> Option<&RecordId> {
+    match pair.staged.salesforce.as_ref().map(|r| &r.life) {
+        Some(Life::MergedInto(id)) => Some(id),
+        _ => None,
+    }
+}

@@ -1,0 +1,22 @@
+//! One run: pull → stage → pair → diff → plan → guard → apply → settle.
+//!
+//! Decisions (`diff`, `decide`, `provision`) are pure and synchronous. Planning holds readers only; a writer is handed
+//! to `apply` together with the guard's `Cleared`. No connector is named here, and no SQL is seen.
+
+mod absence;
+mod apply;
+mod decide;
+mod diff;
+mod guard;
+mod native;
+mod planner;
+mod provision;
+mod pull;
+mod recover;
+mod rehearse;
+mod restore;
+mod run;
+
+pub use native::native_fields;
+pub use rehearse::Rehearsal;
+pub use run::{Engine, Options, Report, RunKind, Trouble};

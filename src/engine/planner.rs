@@ -1,0 +1,185 @@
+//! Planning one object: pairs with news are read in batches, decided, and written down as intents. Nothing is sent.
+
+use super::{
+    decide::{Decision, Ground, Rest, decide, references, salesforce_keys, survivor},
+    native::{LINES, platform_id_of},
+};
+use crate::connectors::Schema;
+use crate::plan::{Intent, Situation};
+use crate::record::{Life, RecordId, Side, Sides};
+use crate::rules::{Mapping, Rules};
+use crate::store::{Candidate, Links, PairRead, Store};
+use chrono::{DateTime, Utc};
+use std::collections::{BTreeSet, HashSet};
+
+/// How many pairs are in memory at once.
+const BATCH: u32 = 500;
+
+pub struct Planner<'a> {
+    pub store: &'a Store,
+    pub rules: &'a Rules,
+    pub mapping: &'a Mapping,
+    pub schema: Sides<&'a Schema>,
+    pub run: i64,
+    pub now: DateTime<Utc>,
+    /// Records whose write failed earlier in this run: not tried twice in one run.
+    pub failed: &'a HashSet<(Side, RecordId)>,
+}
+
+impl Planner<'_> {
+    /// Plans everything that is news. Answers how many intents there are.
+    pub fn plan(&self) -> anyhow::Result<u64> {
+        let mut planned = 0;
+        for side in Side::BOTH {
+            let mut after = String::new();
+            loop {
+                let pairs = self.store.next_pairs(&self.mapping.object, side, &after, BATCH, self.now)?;
+                let last = pairs.last().and_then(|p| p.staged[side].as_ref()).map(|r| r.id.as_str().to_owned());
+                let Some(last) = last else { break };
+                planned += self.batch(side, &pairs)?;
+                after = last;
+            }
+        }
+        self.park_contested()?;
+        Ok(planned)
+    }
+
+    fn batch(&self, side: Side, pairs: &[PairRead]) -> anyhow::Result<u64> {
+        let links = self.links(pairs)?;
+        let mut intents: Vec<Intent> = Vec::new();
+        let mut left = Vec::new();
+        let mut parked = Vec::new();
+        let mut free = Vec::new();
+        for pair in pairs {
+            let Some(row) = &pair.staged[side] else { continue };
+            if self.failed.contains(&(side, row.id.clone())) {
+                continue;
+            }
+            let decision = self.decide(pair, &links)?;
+            tracing::debug!(object = %self.mapping.object, %side, record = %row.id, situation = %decision.situation, "decided");
+            let Decision { situation, intents: mine, rest } = decision;
+            let writes = mine.iter().any(|i| i.verb.is_write());
+            intents.extend(mine);
+            match rest {
+                Rest::Parked { code, message } => {
+                    parked.push((side, row.id.clone(), situation, code, message));
+                    continue;
+                }
+                Rest::Settled => {}
+                Rest::Left => left.push((side, row.id.clone(), situation.as_str(), false)),
+                Rest::Waits => left.push((side, row.id.clone(), situation.as_str(), true)),
+            }
+            // A write that is tried again leaves quarantine only once it is done.
+            if !writes {
+                free.push((side, row.id.clone()));
+            }
+        }
+        let planned = intents.len() as u64;
+        self.store.record_plan(self.run, &intents, self.now)?;
+        self.store.leave(&self.mapping.object, &left)?;
+        self.store.park(self.run, &self.mapping.object, &parked, self.now)?;
+        self.store.unpark(&self.mapping.object, &free)?;
+        Ok(planned)
+    }
+
+    fn links(&self, pairs: &[PairRead]) -> anyhow::Result<Links> {
+        let mut wanted: Sides<BTreeSet<(String, String)>> = Sides::default();
+        for pair in pairs {
+            references(self.mapping, self.rules, pair, &mut wanted);
+        }
+        self.store.links_for(&wanted)
+    }
+
+    fn decide(&self, pair: &PairRead, links: &Links) -> anyhow::Result<Decision> {
+        let mut ground = Ground {
+            rules: self.rules,
+            mapping: self.mapping,
+            schema: self.schema,
+            links,
+            candidates: Vec::new(),
+            survivor_linked: false,
+            referred_to: false,
+        };
+        match (&pair.link, &pair.staged.salesforce) {
+            (None, Some(row)) => ground.candidates = self.candidates(row, &ground)?,
+            (Some(link), Some(row)) if row.life != Life::Live => {
+                if let Some(survivor) = survivor(pair) {
+                    ground.survivor_linked = self.store.link(&self.mapping.object, Side::Salesforce, survivor.as_str())?.is_some();
+                }
+                ground.referred_to = self.referred_to(link.platform_id.as_str())?;
+            }
+            _ => {}
+        }
+        Ok(decide(pair, &ground, &mut mint))
+    }
+
+    fn candidates(&self, row: &crate::store::StagedRow, ground: &Ground<'_>) -> anyhow::Result<Vec<Candidate>> {
+        // The planted id always comes first: a platform-born record names its partner itself.
+        if let Some(field) = &self.schema.salesforce.planted
+            && let Some(planted) = row.fields.get(field).and_then(|v| v.as_text())
+            && let Some(id) = platform_id_of(self.rules, self.mapping, planted)
+            && let Some(row) = self.store.unlinked_platform(&self.mapping.object, id)?
+        {
+            return Ok(vec![Candidate { ordinal: 0, row }]);
+        }
+        self.store.candidates(&self.mapping.object, &salesforce_keys(row, ground))
+    }
+
+    /// True if any linked platform record of another object refers to this one.
+    fn referred_to(&self, platform_id: &str) -> anyhow::Result<bool> {
+        for mapping in &self.rules.mappings {
+            for entry in &mapping.entries {
+                if let crate::rules::Lens::Reference { object } = &entry.lens
+                    && *object == self.mapping.object
+                {
+                    for field in &entry.platform {
+                        if self.store.refers(&mapping.object, field, platform_id)? {
+                            return Ok(true);
+                        }
+                    }
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    fn park_contested(&self) -> anyhow::Result<()> {
+        let contested = self.store.take_contested_links(&self.mapping.object)?;
+        let parked: Vec<_> = contested
+            .into_iter()
+            .map(|(salesforce, platform)| {
+                let message =
+                    format!("several Salesforce records match platform record {platform}; plant the right id in it, or merge them");
+                (Side::Salesforce, salesforce, Situation::Ambiguous, "ambiguous".to_owned(), message)
+            })
+            .collect();
+        self.store.park(self.run, &self.mapping.object, &parked, self.now)
+    }
+}
+
+/// A license key nobody can guess: 80 bits, without the characters people confuse.
+fn mint() -> String {
+    const ALPHABET: &[u8; 32] = b"23456789ABCDEFGHJKLMNPQRSTUVWXYZ";
+    let mut bytes = [0u8; 16];
+    // aws-lc's generator fails only if the operating system has no entropy at all; a predictable key is worse than none.
+    aws_lc_rs::rand::fill(&mut bytes).expect("the operating system gives random bytes");
+    let letters: Vec<char> = bytes.iter().map(|b| ALPHABET[usize::from(b & 31)] as char).collect();
+    letters.chunks(4).map(|c| c.iter().collect::<String>()).collect::<Vec<_>>().join("-")
+}
+
+/// Lines that came only in part are completed from what is known of the order, if nothing else of it can have moved.
+pub fn complete_lines(record: &mut crate::record::Record, known: Option<&crate::record::Fields>) -> bool {
+    use crate::record::Value;
+    if !record.partial.iter().any(|f| f == LINES) {
+        return true;
+    }
+    let Some(Value::Rows(held)) = known.and_then(|k| k.get(LINES)) else { return false };
+    let Some(Value::Rows(came)) = record.fields.get(LINES) else { return false };
+    // Every line that came must be one we hold, unchanged: then the whole is what we hold.
+    if came.iter().all(|line| held.contains(line)) {
+        record.fields.insert(LINES.to_owned(), Value::Rows(held.clone()));
+        record.partial.clear();
+        return true;
+    }
+    false
+}

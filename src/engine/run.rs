@@ -1,0 +1,563 @@
+//! One run, from its row in the history to its report.
+
+use super::{
+    absence::after_sweep,
+    apply::{Applied, Apply},
+    guard::{Cleared, Watch},
+    native::{LINES, native_fields},
+    planner::Planner,
+    pull::{Pull, Read, is_budget},
+    recover::Recover,
+    restore::restore,
+};
+use crate::connectors::{Fault, FieldInfo, Schema, Writer};
+use crate::record::{FieldType, RecordId, Side, Sides};
+use crate::rules::{Limits, Mapping, Rules};
+use crate::store::{RunCounts, SidesJson, Store};
+use chrono::{DateTime, Duration, Utc};
+use std::{
+    collections::{BTreeMap, HashSet},
+    path::Path,
+};
+use tokio_util::sync::CancellationToken;
+
+/// A new link or a third value asks for another look; more laps than this wait for the next run.
+const MOST_LAPS: u32 = 4;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunKind {
+    Delta,
+    /// Full re-sync: watermarks ignored, everything compared, tombstones of accounts and contacts cleared.
+    Full,
+}
+
+impl RunKind {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Delta => "delta",
+            Self::Full => "full",
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub struct Options {
+    pub kind: RunKind,
+    /// What started it, for the history: `schedule`, `once`, `signal`, …
+    pub cause: String,
+    /// A person looked and said yes: holds let go in this run.
+    pub approve: bool,
+    /// Read kinds that can only be swept whole, even if their watermark would do.
+    pub sweep: bool,
+    /// Conflicts whose losing value is to be put back.
+    pub restore: Vec<i64>,
+}
+
+impl Options {
+    #[must_use]
+    pub fn new(kind: RunKind, cause: &str) -> Self {
+        Self { kind, cause: cause.to_owned(), approve: false, sweep: true, restore: Vec::new() }
+    }
+}
+
+/// Why a run could not do all it was asked to.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Trouble {
+    #[error("this state belongs to connection {pinned:?}, the rules say {found:?}: use another state directory, or put the old name back")]
+    Connection { pinned: String, found: String },
+    #[error(
+        "the credentials lead to another {side} ({found}) than the one this state was built with ({pinned}); nothing was read or written"
+    )]
+    Identity { side: Side, pinned: String, found: String },
+    #[error("{side}: {fault}")]
+    Side { side: Side, fault: Fault },
+    #[error("{side} {resource}: not there, or not visible to our user; check the object, its permissions and the rules")]
+    Resource { side: Side, resource: String },
+    #[error("stopped")]
+    Stopped,
+}
+
+/// What `once --json` prints.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Report {
+    pub run: i64,
+    pub kind: String,
+    pub outcome: String,
+    pub writes: SidesJson,
+    pub conflicts: u64,
+    pub conflicts_open: u64,
+    pub quarantined: u64,
+    pub held: u64,
+    pub calls: SidesJson,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+pub struct Engine<'a> {
+    pub store: &'a Store,
+    pub rules: &'a Rules,
+    pub limits: Limits,
+    pub sides: Sides<&'a dyn Writer>,
+    pub clock: &'a (dyn Fn() -> DateTime<Utc> + Send + Sync),
+    /// Where a first contact's pairs are written.
+    pub state_dir: Option<&'a Path>,
+    pub confirm_after: Duration,
+    pub stop: CancellationToken,
+}
+
+/// What is added up on the way.
+#[derive(Default)]
+struct Tally {
+    writes: Sides<u64>,
+    conflicts: u64,
+    failed: u64,
+    over_budget: bool,
+    held: bool,
+    troubles: Vec<Trouble>,
+}
+
+impl Tally {
+    fn add(&mut self, applied: &Applied) {
+        for side in Side::BOTH {
+            self.writes[side] += applied.writes[side];
+        }
+        self.conflicts += applied.conflicts;
+        self.failed += applied.failed + applied.rejected;
+        self.over_budget |= applied.over_budget;
+    }
+
+    fn fault(&mut self, side: Side, fault: Fault) {
+        if is_budget(&fault) {
+            self.over_budget = true;
+        } else {
+            self.troubles.push(Trouble::Side { side, fault });
+        }
+    }
+}
+
+type Schemas = Sides<BTreeMap<String, Schema>>;
+
+impl Engine<'_> {
+    /// One pass. Always leaves one row in the history; an `Err` means that the store itself failed.
+    pub async fn run(&self, options: &Options) -> anyhow::Result<Report> {
+        let before = self.calls();
+        let interrupted = self.store.was_interrupted()?;
+        let run = self.store.start_run(options.kind.as_str(), &options.cause, (self.clock)())?;
+        let mut tally = Tally::default();
+        let failure = self.pass(run, options, interrupted, &mut tally).await.err();
+        let report = self.report(run, options, &tally, failure.as_ref(), before)?;
+        match failure {
+            // The store may be what failed: say the first error, not the one of closing.
+            Some(error) if error.downcast_ref::<Trouble>().is_none() => Err(error),
+            _ => Ok(report),
+        }
+    }
+
+    fn calls(&self) -> Sides<u64> {
+        Sides::new(self.sides.salesforce.calls().data, self.sides.platform.calls().data)
+    }
+
+    fn report(
+        &self,
+        run: i64,
+        options: &Options,
+        tally: &Tally,
+        failure: Option<&anyhow::Error>,
+        before: Sides<u64>,
+    ) -> anyhow::Result<Report> {
+        let calls = self.calls();
+        let allowance = self.sides.salesforce.calls();
+        let counts = RunCounts {
+            writes: tally.writes,
+            calls: Sides::new(calls.salesforce - before.salesforce, calls.platform - before.platform),
+            conflicts: tally.conflicts,
+            allowance: allowance.allowance_used.zip(allowance.allowance_max),
+        };
+        let (open, quarantined, held) = (self.store.open_conflicts()?, self.store.quarantine_count()?, self.store.held_count()?);
+        let mut errors: Vec<String> = tally.troubles.iter().map(ToString::to_string).collect();
+        errors.extend(failure.map(|e| format!("{e:#}")));
+        errors.dedup();
+        let error = if errors.is_empty() { None } else { Some(errors.join("; ")) };
+        let outcome = if error.is_some() {
+            "failed"
+        } else if held > 0 || tally.held {
+            "held"
+        } else if tally.over_budget {
+            "budget-limited"
+        } else if open + quarantined + tally.failed > 0 {
+            "partial"
+        } else {
+            "ok"
+        };
+        self.store.finish_run(run, outcome, error.as_deref(), &counts, (self.clock)())?;
+        let both = |s: Sides<u64>| SidesJson { salesforce: s.salesforce, platform: s.platform };
+        let report = Report {
+            run,
+            kind: options.kind.as_str().to_owned(),
+            outcome: outcome.to_owned(),
+            writes: both(counts.writes),
+            conflicts: counts.conflicts,
+            conflicts_open: open,
+            quarantined,
+            held,
+            calls: both(counts.calls),
+            error,
+        };
+        tracing::info!(
+            run, kind = %report.kind, outcome, writes_salesforce = report.writes.salesforce, writes_platform = report.writes.platform,
+            conflicts = report.conflicts, quarantined, held, calls_salesforce = report.calls.salesforce, calls_platform = report.calls.platform,
+            "run {run} ended: {outcome}"
+        );
+        Ok(report)
+    }
+
+    async fn pass(&self, run: i64, options: &Options, interrupted: bool, tally: &mut Tally) -> anyhow::Result<()> {
+        self.store.drop_all_planned()?;
+        if let Some(pinned) = self.store.pin("connection", &self.rules.connection)? {
+            return Err(Trouble::Connection { pinned, found: self.rules.connection.clone() }.into());
+        }
+        let Some(schemas) = self.meet(run, tally).await? else { return Ok(()) };
+        self.prepare(options, interrupted)?;
+        let whole = options.kind == RunKind::Full;
+
+        let mappings: Vec<&Mapping> = self.rules.mappings.iter().filter(|m| self.known(m, &schemas, tally)).collect();
+        let salesforce = self.pull(run, Side::Salesforce, &schemas);
+        let reads = self.unless_stopped(salesforce.read(&mappings, whole, whole)).await??;
+        let mut read: BTreeMap<&str, &Read> = BTreeMap::new();
+        for one in &reads {
+            read.insert(&one.object, one);
+            if let Some(fault) = &one.fault {
+                tally.fault(Side::Salesforce, fault.clone());
+            }
+        }
+
+        let mut cleared: Vec<(&Mapping, Cleared)> = Vec::new();
+        for mapping in mappings {
+            if self.stop.is_cancelled() {
+                return Err(Trouble::Stopped.into());
+            }
+            let own = read.get(mapping.object.as_str());
+            let fine = own.is_some_and(|r| r.fault.is_none());
+            let swept = own.is_some_and(|r| r.complete);
+            if let Some(proof) = self.turn(run, options, mapping, &schemas, swept, fine, interrupted, tally).await? {
+                cleared.push((mapping, proof));
+            }
+        }
+        for (mapping, proof) in cleared.iter().rev() {
+            let applied = self.apply(run, mapping, &schemas).carry_out_deletes(proof).await?;
+            tally.add(&applied);
+            self.store.sweep_quarantine(&mapping.object)?;
+        }
+        self.store.set_meta("rules", &self.rules.fingerprint.to_string())?;
+        Ok(())
+    }
+
+    /// Both sides say who they are and what we may see there; a dead side does not stop the other from being read.
+    async fn meet(&self, run: i64, tally: &mut Tally) -> anyhow::Result<Option<Schemas>> {
+        let mut schemas: Sides<Option<BTreeMap<String, Schema>>> = Sides::default();
+        for side in Side::BOTH {
+            match self.meet_one(side).await? {
+                Ok(schema) => schemas[side] = Some(schema),
+                Err(fault) => tally.fault(side, fault),
+            }
+        }
+        match (schemas.salesforce, schemas.platform) {
+            (Some(salesforce), Some(platform)) => Ok(Some(Sides::new(salesforce, platform))),
+            (salesforce, platform) => {
+                let alive = Sides::new(salesforce.unwrap_or_default(), platform.unwrap_or_default());
+                for side in Side::BOTH.into_iter().filter(|s| !alive[*s].is_empty()) {
+                    let mappings: Vec<&Mapping> = self.rules.mappings.iter().collect();
+                    self.unless_stopped(self.pull(run, side, &alive).read(&mappings, false, false)).await??;
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    async fn meet_one(&self, side: Side) -> anyhow::Result<Result<BTreeMap<String, Schema>, Fault>> {
+        let identity = match self.sides[side].identity().await {
+            Ok(identity) => identity,
+            Err(fault) => return Ok(Err(fault)),
+        };
+        if let Some(pinned) = self.store.pin(&format!("identity:{side}"), &identity.id)? {
+            return Err(Trouble::Identity { side, pinned, found: identity.id }.into());
+        }
+        let resources: Vec<String> = self
+            .rules
+            .mappings
+            .iter()
+            .map(|m| match side {
+                Side::Salesforce => m.salesforce.clone(),
+                Side::Platform => m.platform.clone(),
+            })
+            .collect();
+        Ok(self.sides[side].schema(&resources).await.map(|mut schemas| {
+            for mapping in &self.rules.mappings {
+                self.complete(side, mapping, &mut schemas);
+            }
+            schemas
+        }))
+    }
+
+    /// Names that no describe lists: parent fields, the lines of an order, free metadata.
+    fn complete(&self, side: Side, mapping: &Mapping, schemas: &mut BTreeMap<String, Schema>) {
+        let resource = match side {
+            Side::Salesforce => &mapping.salesforce,
+            Side::Platform => &mapping.platform,
+        };
+        let free = self.sides[side].catalogue().resource(resource).and_then(|r| r.free_prefix);
+        let Some(schema) = schemas.get_mut(resource) else { return };
+        for name in native_fields(self.rules, mapping, side) {
+            let (ty, writable) = match side {
+                Side::Salesforce if name == LINES => (FieldType::Rows, false),
+                Side::Salesforce if name.contains('.') => (FieldType::text(), false),
+                _ if free.is_some_and(|p| name.starts_with(p)) => (FieldType::text(), true),
+                _ => continue,
+            };
+            schema.fields.entry(name).or_insert(FieldInfo {
+                ty,
+                createable: writable,
+                updateable: writable,
+                required: false,
+                secret: false,
+                calculated: false,
+            });
+        }
+    }
+
+    /// What has to be looked at again before anything is read.
+    fn prepare(&self, options: &Options, interrupted: bool) -> anyhow::Result<()> {
+        let rules_changed = self.store.meta("rules")?.is_some_and(|f| f != self.rules.fingerprint.to_string());
+        for mapping in &self.rules.mappings {
+            let issued = mapping.provisions || matches!(mapping.object.as_str(), "license" | "feature");
+            if options.kind == RunKind::Full && !issued {
+                let cleared = self.store.clear_tombstones(&mapping.object)?;
+                if cleared > 0 {
+                    tracing::info!(object = %mapping.object, cleared, "tombstones cleared by the re-sync");
+                }
+            }
+            if rules_changed || options.kind == RunKind::Full {
+                self.store.wake_all(&mapping.object)?;
+            } else if interrupted || options.approve {
+                self.store.wake_waiting(&mapping.object)?;
+            }
+            if rules_changed {
+                self.store.wake_quarantine(Some(&mapping.object), None)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn known(&self, mapping: &Mapping, schemas: &Schemas, tally: &mut Tally) -> bool {
+        let mut known = true;
+        for (side, resource) in [(Side::Salesforce, &mapping.salesforce), (Side::Platform, &mapping.platform)] {
+            if !schemas[side].contains_key(resource) {
+                tally.troubles.push(Trouble::Resource { side, resource: resource.clone() });
+                known = false;
+            }
+        }
+        known
+    }
+
+    /// One object's turn: its platform side is read after its parents' writes, so that what they made is seen at once.
+    #[allow(clippy::too_many_arguments)]
+    async fn turn(
+        &self,
+        run: i64,
+        options: &Options,
+        mapping: &Mapping,
+        schemas: &Schemas,
+        salesforce_swept: bool,
+        salesforce_fine: bool,
+        interrupted: bool,
+        tally: &mut Tally,
+    ) -> anyhow::Result<Option<Cleared>> {
+        let whole = options.kind == RunKind::Full;
+        let schema = Sides::new(&schemas.salesforce[&mapping.salesforce], &schemas.platform[&mapping.platform]);
+        let watch = self.watch(run, options, mapping);
+
+        let recover = Recover { store: self.store, rules: self.rules, mapping, schema, writers: self.sides, run, now: (self.clock)() };
+        let recovered = recover.open_promises().await?;
+        tally.conflicts += recovered.conflicts;
+
+        let pull = self.pull(run, Side::Platform, schemas);
+        let read = self.unless_stopped(pull.read(&[mapping], whole, whole || options.sweep)).await??.pop();
+        let Some(read) = read else { return Ok(None) };
+        let mut emptied = false;
+        if read.complete {
+            emptied |= after_sweep(&pull, mapping, &watch, self.confirm_after).await?;
+        }
+        if salesforce_swept {
+            emptied |= after_sweep(&self.pull(run, Side::Salesforce, schemas), mapping, &watch, self.confirm_after).await?;
+        }
+        let fine = read.fault.is_none() && salesforce_fine;
+        if let Some(fault) = read.fault {
+            tally.fault(Side::Platform, fault);
+        }
+        if emptied || !fine {
+            // Half a picture is not planned on: the news is kept and waits for the other half.
+            tally.held |= emptied;
+            return Ok(None);
+        }
+        self.wake(run, mapping, read.news, interrupted)?;
+        self.restore(run, options, mapping, schema, tally).await?;
+        self.laps(run, options, mapping, schemas, schema, tally).await.map(Some)
+    }
+
+    async fn laps(
+        &self,
+        run: i64,
+        options: &Options,
+        mapping: &Mapping,
+        schemas: &Schemas,
+        schema: Sides<&Schema>,
+        tally: &mut Tally,
+    ) -> anyhow::Result<Cleared> {
+        let watch = self.watch(run, options, mapping);
+        let mut failed: HashSet<(Side, RecordId)> = HashSet::new();
+        let mut lap = 0;
+        loop {
+            lap += 1;
+            let planner = Planner { store: self.store, rules: self.rules, mapping, schema, run, now: (self.clock)(), failed: &failed };
+            let planned = planner.plan()?;
+            let cleared = watch.clear()?;
+            tally.held |= cleared.held;
+            let applied = self.apply(run, mapping, schemas).carry_out(&cleared).await?;
+            let again = applied.again && lap < MOST_LAPS && !self.stop.is_cancelled();
+            tally.add(&applied);
+            failed.extend(applied.failures);
+            if !again || planned == 0 {
+                if !cleared.held && failed.is_empty() && !self.stop.is_cancelled() && self.store.waiting(&mapping.object)? == 0 {
+                    watch.end_first_load()?;
+                }
+                return Ok(cleared);
+            }
+        }
+    }
+
+    /// Children wait for parents; what only one side had may now have a partner.
+    fn wake(&self, run: i64, mapping: &Mapping, platform_news: u64, interrupted: bool) -> anyhow::Result<()> {
+        let mut parents: Vec<&str> = mapping.parent.iter().map(String::as_str).collect();
+        parents.extend(mapping.entries.iter().filter_map(|e| match &e.lens {
+            crate::rules::Lens::Reference { object } => Some(object.as_str()),
+            _ => None,
+        }));
+        if mapping.provisions {
+            parents.extend(["account", "contact"]);
+        }
+        let mut wake = interrupted;
+        for parent in parents {
+            wake |= self.store.linked_in_run(parent, run)?;
+        }
+        if wake {
+            self.store.wake_waiting(&mapping.object)?;
+        }
+        if platform_news > 0 {
+            self.store.wake_unmatched(&mapping.object)?;
+        }
+        Ok(())
+    }
+
+    async fn restore(
+        &self,
+        run: i64,
+        options: &Options,
+        mapping: &Mapping,
+        schema: Sides<&Schema>,
+        tally: &mut Tally,
+    ) -> anyhow::Result<()> {
+        for id in &options.restore {
+            let Some(conflict) = self.store.conflict(*id)?.filter(|c| c.object == mapping.object) else { continue };
+            let loser = conflict.winner.map_or(Side::Platform, Side::other);
+            let pair = match conflict.link {
+                Some(link) => self.store.pair_of_link(link)?,
+                None => None,
+            };
+            let Some(pair) = pair else {
+                tracing::warn!(conflict = id, "cannot be restored: the two records are no longer linked");
+                continue;
+            };
+            let mut wanted = Sides::default();
+            super::decide::references(mapping, self.rules, &pair, &mut wanted);
+            let links = self.store.links_for(&wanted)?;
+            match restore(&conflict, loser, &pair, mapping, schema, &links) {
+                Err(why) => tracing::warn!(conflict = id, "cannot be restored: {why}"),
+                Ok(intents) => {
+                    self.store.record_plan(run, &intents, (self.clock)())?;
+                    let cleared = self.watch(run, options, mapping).clear()?;
+                    let applied = Apply {
+                        store: self.store,
+                        rules: self.rules,
+                        mapping,
+                        schema,
+                        writers: self.sides,
+                        run,
+                        clock: self.clock,
+                        stop: &self.stop,
+                    }
+                    .carry_out(&cleared)
+                    .await?;
+                    if applied.failed + applied.rejected == 0 {
+                        self.store.mark_restored(*id)?;
+                    }
+                    tally.add(&applied);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn apply<'b>(&'b self, run: i64, mapping: &'b Mapping, schemas: &'b Schemas) -> Apply<'b> {
+        Apply {
+            store: self.store,
+            rules: self.rules,
+            mapping,
+            schema: Sides::new(&schemas.salesforce[&mapping.salesforce], &schemas.platform[&mapping.platform]),
+            writers: self.sides,
+            run,
+            clock: self.clock,
+            stop: &self.stop,
+        }
+    }
+
+    fn pull<'b>(&'b self, run: i64, side: Side, schemas: &'b Schemas) -> Pull<'b> {
+        Pull {
+            store: self.store,
+            rules: self.rules,
+            run,
+            side,
+            reader: match side {
+                Side::Salesforce => as_reader(self.sides.salesforce),
+                Side::Platform => as_reader(self.sides.platform),
+            },
+            schemas: &schemas[side],
+            now: (self.clock)(),
+        }
+    }
+
+    fn watch<'b>(&'b self, run: i64, options: &Options, mapping: &'b Mapping) -> Watch<'b> {
+        Watch {
+            store: self.store,
+            run,
+            object: &mapping.object,
+            limits: &self.limits,
+            approved: options.approve,
+            now: (self.clock)(),
+            state_dir: self.state_dir,
+        }
+    }
+
+    /// Reading can be left at any point: nothing is lost but the watermark's move.
+    async fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> Result<T, Trouble> {
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => Err(Trouble::Stopped),
+            value = work => Ok(value),
+        }
+    }
+}
+
+fn as_reader(writer: &dyn Writer) -> &dyn crate::connectors::Reader {
+    writer
+}

@@ -1,0 +1,11 @@
+//! Lockstep keeps Salesforce and a software-license platform in step, both ways.
+//!
+//! The module tree is the architecture; `tests/it/architecture.rs` fails on an arrow that ARCHITECTURE.md does not show.
+
+pub mod config;
+pub mod connectors;
+pub mod engine;
+pub mod plan;
+pub mod record;
+pub mod rules;
+pub mod store;

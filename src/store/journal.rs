@@ -1,0 +1,544 @@
+//! The intent journal: planned → promised → settled, and afterwards the history.
+//!
+//! Settling one outcome moves base, link, news, history and quarantine in one commit.
+
+use super::{
+    Store,
+    links::{base_of, count, id_column, link_by},
+    stage::{consume, forget},
+    stamp,
+};
+use crate::plan::{Decided, Intent, IntentState, Outcome, Situation, StepReport, Verb};
+use crate::record::{Fields, RecordId, Side, Sides, fields_hash, fields_json, fields_parse};
+use chrono::{DateTime, Utc};
+use rusqlite::{OptionalExtension, Row, Transaction, params};
+use serde::{Deserialize, Serialize};
+
+/// An intent as the journal holds it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredIntent {
+    pub intent: Intent,
+    pub state: IntentState,
+    pub run: i64,
+}
+
+/// What became of a batch.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Settled {
+    pub done: u64,
+    pub rejected: u64,
+    pub failed: u64,
+    pub unknown: u64,
+    pub conflicts: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Settlement {
+    advance: Sides<Fields>,
+    conflicts: Vec<Decided>,
+    key: Option<(String, String)>,
+}
+
+fn json<T: Serialize>(value: &T) -> anyhow::Result<String> {
+    Ok(serde_json::to_string(value)?)
+}
+
+fn from_json<T: serde::de::DeserializeOwned>(text: &str) -> rusqlite::Result<T> {
+    serde_json::from_str(text).map_err(|e| rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, Box::new(e)))
+}
+
+fn stored_from(row: &Row<'_>) -> rusqlite::Result<StoredIntent> {
+    let text = |name: &str| row.get::<_, String>(name);
+    let settlement: Settlement = from_json(&text("advance")?)?;
+    let unknown = |what: &str| rusqlite::Error::InvalidColumnName(what.to_owned());
+    Ok(StoredIntent {
+        state: match text("state")?.as_str() {
+            "planned" => IntentState::Planned,
+            "promised" => IntentState::Promised,
+            "unknown" => IntentState::Unknown,
+            "done" => IntentState::Done,
+            "rejected" => IntentState::Rejected,
+            _ => IntentState::Dropped,
+        },
+        run: row.get("run_id")?,
+        intent: Intent {
+            id: row.get("id")?,
+            object: text("object")?,
+            side: Side::parse(&text("side")?).ok_or_else(|| unknown("side"))?,
+            verb: Verb::parse(&text("verb")?).ok_or_else(|| unknown("verb"))?,
+            situation: Situation::parse(&text("situation")?).ok_or_else(|| unknown("situation"))?,
+            link: row.get("link_id")?,
+            salesforce_id: row.get::<_, Option<String>>("salesforce_id")?.map(RecordId::from),
+            platform_id: row.get::<_, Option<String>>("platform_id")?.map(RecordId::from),
+            fields: from_json(&text("fields")?)?,
+            moved: from_json(&text("moved")?)?,
+            advance: settlement.advance,
+            conflicts: settlement.conflicts,
+            key: settlement.key,
+        },
+    })
+}
+
+impl Store {
+    /// Writes a batch of the plan down. Nothing is sent from here.
+    pub fn record_plan(&self, run: i64, intents: &[Intent], now: DateTime<Utc>) -> anyhow::Result<()> {
+        self.write(|tx| {
+            for intent in intents {
+                let settlement =
+                    Settlement { advance: intent.advance.clone(), conflicts: intent.conflicts.clone(), key: intent.key.clone() };
+                tx.prepare_cached(
+                    "INSERT INTO intent (run_id, object, side, verb, situation, state, link_id, salesforce_id, platform_id, fields, moved, advance, planned_at)
+                     VALUES (?1, ?2, ?3, ?4, ?5, 'planned', ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+                )?
+                .execute(params![
+                    run,
+                    intent.object,
+                    intent.side.as_str(),
+                    intent.verb.as_str(),
+                    intent.situation.as_str(),
+                    intent.link,
+                    intent.salesforce_id.as_ref().map(RecordId::as_str),
+                    intent.platform_id.as_ref().map(RecordId::as_str),
+                    fields_json(&intent.fields),
+                    json(&intent.moved)?,
+                    json(&settlement)?,
+                    stamp(now),
+                ])?;
+            }
+            Ok(())
+        })
+    }
+
+    /// How many planned intents there are per side and verb.
+    pub fn planned_groups(&self, object: &str) -> anyhow::Result<Vec<(Side, Verb, u64)>> {
+        self.read(|c| {
+            c.prepare_cached("SELECT side, verb, count(*) FROM intent WHERE object = ?1 AND state = 'planned' GROUP BY side, verb")?
+                .query_map([object], |r| Ok((r.get::<_, String>(0)?, r.get::<_, String>(1)?, count(r.get(2)?))))?
+                .map(|row| {
+                    let (side, verb, n) = row?;
+                    Ok((Side::parse(&side).unwrap_or(Side::Platform), Verb::parse(&verb).unwrap_or(Verb::Mark), n))
+                })
+                .collect()
+        })
+    }
+
+    /// Writes that reached a side since then, per verb: the guard's 24-hour window.
+    pub fn done_since(
+        &self,
+        object: &str,
+        side: Side,
+        verb: Verb,
+        since: DateTime<Utc>,
+        first_load_until: Option<&str>,
+    ) -> anyhow::Result<u64> {
+        self.read(|c| {
+            c.prepare_cached(
+                "SELECT count(*) FROM intent WHERE state = 'done' AND object = ?1 AND side = ?2 AND verb = ?3 AND settled_at >= ?4 AND settled_at > ?5",
+            )?
+            .query_row(params![object, side.as_str(), verb.as_str(), stamp(since), first_load_until.unwrap_or("")], |r| r.get(0))
+            .map(count)
+        })
+    }
+
+    /// Two unlinked Salesforce records that claim one platform record are ambiguous: both claims go, by name.
+    pub fn take_contested_links(&self, object: &str) -> anyhow::Result<Vec<(RecordId, RecordId)>> {
+        self.write(|tx| {
+            let contested: Vec<(String, String)> = tx
+                .prepare_cached(
+                    "SELECT salesforce_id, platform_id FROM intent WHERE object = ?1 AND state = 'planned' AND verb = 'link' AND platform_id IN
+                       (SELECT platform_id FROM intent WHERE object = ?1 AND state = 'planned' AND verb = 'link' GROUP BY 1 HAVING count(*) > 1)",
+                )?
+                .query_map([object], |r| Ok((r.get(0)?, r.get(1)?)))?
+                .collect::<Result<_, _>>()?;
+            for (_, platform) in &contested {
+                tx.execute("DELETE FROM intent WHERE object = ?1 AND state = 'planned' AND platform_id = ?2", params![object, platform])?;
+            }
+            Ok(contested.into_iter().map(|(s, p)| (RecordId::from(s), RecordId::from(p))).collect())
+        })
+    }
+
+    /// A plan that is not carried out leaves no trace but its hold: the next run plans afresh.
+    pub fn drop_planned(&self, object: &str, group: Option<(Side, Verb)>) -> anyhow::Result<usize> {
+        self.write(|tx| {
+            Ok(match group {
+                Some((side, verb)) => tx.execute(
+                    "DELETE FROM intent WHERE object = ?1 AND state = 'planned' AND side = ?2 AND verb = ?3",
+                    params![object, side.as_str(), verb.as_str()],
+                )?,
+                None => tx.execute("DELETE FROM intent WHERE object = ?1 AND state = 'planned'", [object])?,
+            })
+        })
+    }
+
+    /// Plans of a run that ended before it carried them out.
+    pub fn drop_all_planned(&self) -> anyhow::Result<usize> {
+        self.write(|tx| Ok(tx.execute("DELETE FROM intent WHERE state = 'planned'", [])?))
+    }
+
+    pub fn next_planned(&self, object: &str, side: Side, verbs: &[Verb], limit: u32) -> anyhow::Result<Vec<StoredIntent>> {
+        let list = verbs.iter().map(|v| format!("'{}'", v.as_str())).collect::<Vec<_>>().join(",");
+        self.read(|c| {
+            c.prepare_cached(&format!(
+                "SELECT * FROM intent WHERE object = ?1 AND state = 'planned' AND side = ?2 AND verb IN ({list}) ORDER BY id LIMIT ?3"
+            ))?
+            .query_map(params![object, side.as_str(), limit], stored_from)?
+            .collect()
+        })
+    }
+
+    /// Committed before anything is sent.
+    pub fn promise(&self, intents: &[StoredIntent]) -> anyhow::Result<()> {
+        self.write(|tx| {
+            for stored in intents {
+                tx.prepare_cached("UPDATE intent SET state = 'promised' WHERE id = ?1")?.execute([stored.intent.id])?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Promises of earlier runs whose outcome nobody knows.
+    pub fn open_promises(&self, object: &str) -> anyhow::Result<Vec<StoredIntent>> {
+        self.read(|c| {
+            c.prepare("SELECT * FROM intent WHERE object = ?1 AND state IN ('promised', 'unknown') ORDER BY id")?
+                .query_map([object], stored_from)?
+                .collect()
+        })
+    }
+
+    pub fn intent(&self, id: i64) -> anyhow::Result<Option<StoredIntent>> {
+        self.read(|c| c.query_row("SELECT * FROM intent WHERE id = ?1", [id], stored_from).optional())
+    }
+
+    /// All intents of a run that are a person's business, for `plan`.
+    pub fn each_of_run(&self, run: i64, mut show: impl FnMut(StoredIntent) -> anyhow::Result<()>) -> anyhow::Result<()> {
+        let mut after = 0i64;
+        loop {
+            let batch: Vec<StoredIntent> = self.read(|c| {
+                c.prepare_cached("SELECT * FROM intent WHERE run_id = ?1 AND id > ?2 AND verb <> 'advance' ORDER BY id LIMIT 500")?
+                    .query_map(params![run, after], stored_from)?
+                    .collect()
+            })?;
+            let Some(last) = batch.last() else { return Ok(()) };
+            after = last.intent.id;
+            for stored in batch {
+                show(stored)?;
+            }
+        }
+    }
+
+    /// Settles a batch of outcomes in one commit. `seen` in `Rejected` puts the source record into quarantine.
+    pub fn settle(&self, run: i64, outcomes: &[(StoredIntent, Outcome)], now: DateTime<Utc>) -> anyhow::Result<Settled> {
+        self.write(|tx| {
+            let mut sum = Settled::default();
+            for (stored, outcome) in outcomes {
+                settle_one(tx, run, &stored.intent, outcome, now, &mut sum)?;
+            }
+            Ok(sum)
+        })
+    }
+}
+
+fn settle_one(
+    tx: &Transaction<'_>,
+    run: i64,
+    intent: &Intent,
+    outcome: &Outcome,
+    now: DateTime<Utc>,
+    sum: &mut Settled,
+) -> anyhow::Result<()> {
+    match outcome {
+        Outcome::Done { id, record, steps } => {
+            let answer = record.as_ref().map(|r| &r.fields);
+            if let Err(contest) = carried_out(tx, run, intent, id, answer, now)? {
+                sum.rejected += 1;
+                super::quarantine::put(tx, run, intent, "contested", &contest, now)?;
+                return close(tx, intent, IntentState::Rejected, None, Some(("contested", &contest)), steps, now);
+            }
+            for decided in &intent.conflicts {
+                super::conflicts::put(tx, run, intent, decided, now)?;
+                sum.conflicts += 1;
+            }
+            for side in Side::BOTH {
+                if let Some(id) = id_of(intent, side, outcome) {
+                    super::quarantine::release(tx, &intent.object, side, id.as_str())?;
+                }
+            }
+            sum.done += 1;
+            close(tx, intent, IntentState::Done, Some(id), None, steps, now)
+        }
+        Outcome::Rejected { code, message, .. } => {
+            sum.rejected += 1;
+            super::quarantine::put(tx, run, intent, code, message, now)?;
+            close(tx, intent, IntentState::Rejected, None, Some((code, message)), &[], now)
+        }
+        Outcome::Failed { code, message } => {
+            sum.failed += 1;
+            close(tx, intent, IntentState::Dropped, None, Some((code, message)), &[], now)
+        }
+        Outcome::Missing => {
+            sum.failed += 1;
+            if let Some(id) = id_of(intent, intent.side, outcome) {
+                tx.execute(
+                    "INSERT OR IGNORE INTO suspect VALUES (?1, ?2, ?3, ?4, ?5)",
+                    params![intent.object, intent.side.as_str(), id.as_str(), stamp(now), run],
+                )?;
+            }
+            close(tx, intent, IntentState::Dropped, None, Some(("missing", "the record is not there any more")), &[], now)
+        }
+        Outcome::Unknown { message } => {
+            sum.unknown += 1;
+            close(tx, intent, IntentState::Unknown, None, Some(("unknown-outcome", message)), &[], now)
+        }
+    }
+}
+
+fn id_of(intent: &Intent, side: Side, outcome: &Outcome) -> Option<RecordId> {
+    let known = match side {
+        Side::Salesforce => intent.salesforce_id.clone(),
+        Side::Platform => intent.platform_id.clone(),
+    };
+    known.or_else(|| match outcome {
+        Outcome::Done { id, .. } if side == intent.side => Some(id.clone()),
+        Outcome::Done { .. } | Outcome::Rejected { .. } | Outcome::Failed { .. } | Outcome::Unknown { .. } | Outcome::Missing => None,
+    })
+}
+
+fn close(
+    tx: &Transaction<'_>,
+    intent: &Intent,
+    state: IntentState,
+    id: Option<&RecordId>,
+    trouble: Option<(&str, &str)>,
+    steps: &[StepReport],
+    now: DateTime<Utc>,
+) -> anyhow::Result<()> {
+    // What settling needed is not needed again; what people ask about stays.
+    let spent = matches!(state, IntentState::Done | IntentState::Rejected | IntentState::Dropped);
+    if spent && intent.verb == Verb::Advance {
+        tx.prepare_cached("DELETE FROM intent WHERE id = ?1")?.execute([intent.id])?;
+        return Ok(());
+    }
+    let (code, message) = trouble.map_or((None, None), |(c, m)| (Some(c), Some(m)));
+    let own = id_column(intent.side);
+    tx.prepare_cached(&format!(
+        "UPDATE intent SET state = ?2, settled_at = ?3, code = ?4, message = ?5, steps = ?6, {own} = coalesce({own}, ?7),
+           fields = CASE WHEN ?8 THEN '{{}}' ELSE fields END, advance = CASE WHEN ?8 THEN ?9 ELSE advance END,
+           link_id = coalesce(link_id, (SELECT id FROM link WHERE object = intent.object AND salesforce_id = coalesce(intent.salesforce_id, ?7)))
+         WHERE id = ?1"
+    ))?
+    .execute(params![
+        intent.id,
+        state.as_str(),
+        stamp(now),
+        code,
+        message,
+        if steps.is_empty() { None } else { Some(json(&steps)?) },
+        id.map(RecordId::as_str),
+        spent,
+        json(&Settlement { advance: Sides::default(), conflicts: Vec::new(), key: None })?,
+    ])?;
+    Ok(())
+}
+
+/// Moves our memory to where the change has brought the two sides. `Err` names the other link that claims a record.
+fn carried_out(
+    tx: &Transaction<'_>,
+    run: i64,
+    intent: &Intent,
+    id: &RecordId,
+    answer: Option<&Fields>,
+    now: DateTime<Utc>,
+) -> anyhow::Result<Result<(), String>> {
+    let object = intent.object.as_str();
+    match intent.verb {
+        Verb::Create | Verb::Link => {
+            let ids = Sides::new(intent.salesforce_id.as_ref().unwrap_or(id), intent.platform_id.as_ref().unwrap_or(id));
+            let link = match link_up(tx, run, object, ids, now)? {
+                Ok(link) => link,
+                Err(contest) => return Ok(Err(contest)),
+            };
+            let mut bases = intent.advance.clone();
+            let mut unconfirmed = false;
+            if intent.verb == Verb::Create {
+                unconfirmed = answer.is_none();
+                bases[intent.side] = answer.unwrap_or(&intent.fields).clone();
+            }
+            for side in Side::BOTH {
+                set_base(tx, link, side, &bases[side], unconfirmed && side == intent.side)?;
+                tx.prepare_cached("DELETE FROM staged_key WHERE object = ?1 AND id = ?2")?
+                    .execute(params![object, ids[Side::Platform].as_str()])?;
+                if intent.verb == Verb::Create && side == intent.side {
+                    forget(tx, object, side, ids[side].as_str())?;
+                }
+                consume(tx, object, side, ids[side].as_str(), link)?;
+            }
+        }
+        Verb::Update | Verb::Advance => {
+            let Some(link) = intent.link else { return Ok(Ok(())) };
+            for side in Side::BOTH {
+                let Some(mut base) = base_of(tx, link, side)? else { continue };
+                base.extend(intent.advance[side].clone());
+                let written = intent.verb == Verb::Update && side == intent.side;
+                if written {
+                    for (name, sent) in &intent.fields {
+                        base.insert(name.clone(), answer.and_then(|a| a.get(name)).unwrap_or(sent).clone());
+                    }
+                }
+                set_base(tx, link, side, &base, written && answer.is_none())?;
+                if let Some(own) = side_id(intent, side) {
+                    if written {
+                        restage(tx, run, object, side, own, link, &base, answer, &intent.fields)?;
+                    }
+                    consume(tx, object, side, own.as_str(), link)?;
+                }
+            }
+        }
+        Verb::Delete | Verb::Forget => {
+            for side in Side::BOTH {
+                if let Some(own) = side_id(intent, side) {
+                    // What was edited after its partner vanished is news of a record without a link: it is made again.
+                    if intent.situation != Situation::GoneOnPlatformButEdited || side == Side::Platform {
+                        forget(tx, object, side, own.as_str())?;
+                    }
+                    tx.prepare_cached("DELETE FROM suspect WHERE object = ?1 AND side = ?2 AND id = ?3")?.execute(params![
+                        object,
+                        side.as_str(),
+                        own.as_str()
+                    ])?;
+                }
+            }
+            tx.prepare_cached("DELETE FROM link WHERE id = ?1")?.execute([intent.link])?;
+        }
+        Verb::Bury | Verb::Mark => {
+            let gone = match (intent.verb, intent.situation) {
+                (Verb::Bury, _) => Some("buried"),
+                (_, Situation::DeletedInSalesforce | Situation::DeletedInSalesforceButEdited) => Some("deleted-in-salesforce"),
+                _ => None,
+            };
+            if let (Some(state), Some(link)) = (gone, intent.link) {
+                tx.prepare_cached("UPDATE link SET state = ?2, note = ?3 WHERE id = ?1")?.execute(params![
+                    link,
+                    state,
+                    intent.situation.as_str()
+                ])?;
+                for side in Side::BOTH {
+                    if let Some(own) = side_id(intent, side) {
+                        forget(tx, object, side, own.as_str())?;
+                        tx.prepare_cached("DELETE FROM suspect WHERE object = ?1 AND side = ?2 AND id = ?3")?.execute(params![
+                            object,
+                            side.as_str(),
+                            own.as_str()
+                        ])?;
+                    }
+                }
+            }
+            if let Some(link) = intent.link {
+                for side in Side::BOTH {
+                    if let Some(mut base) = base_of(tx, link, side)? {
+                        base.extend(intent.advance[side].clone());
+                        set_base(tx, link, side, &base, false)?;
+                        if let (None, Some(own)) = (gone, side_id(intent, side)) {
+                            consume(tx, object, side, own.as_str(), link)?;
+                        }
+                    }
+                }
+            }
+        }
+        Verb::Repoint => {
+            // The survivor's id came as a field of the intent, the loser's news goes; the survivor is compared next.
+            let Some(link) = intent.link else { return Ok(Ok(())) };
+            let survivor = intent.fields.get("Id").and_then(|v| v.as_text()).unwrap_or_default().to_owned();
+            if let Some(loser) = side_id(intent, intent.side) {
+                forget(tx, object, intent.side, loser.as_str())?;
+            }
+            let column = id_column(intent.side);
+            tx.prepare_cached(&format!("UPDATE link SET {column} = ?2, state = 'live', note = 'merged' WHERE id = ?1"))?
+                .execute(params![link, survivor])?;
+            // What the survivor shows was never agreed: every field is compared as at a first match.
+            set_base(tx, link, intent.side, &Fields::new(), false)?;
+            set_base(tx, link, intent.side.other(), &Fields::new(), false)?;
+        }
+    }
+    Ok(Ok(()))
+}
+
+fn side_id(intent: &Intent, side: Side) -> Option<&RecordId> {
+    match side {
+        Side::Salesforce => intent.salesforce_id.as_ref(),
+        Side::Platform => intent.platform_id.as_ref(),
+    }
+}
+
+fn link_up(tx: &Transaction<'_>, run: i64, object: &str, ids: Sides<&RecordId>, now: DateTime<Utc>) -> anyhow::Result<Result<i64, String>> {
+    for side in Side::BOTH {
+        if let Some(other) = link_by(tx, object, side, ids[side].as_str())? {
+            if other.id_on(side.other()) == ids[side.other()] {
+                tx.execute("UPDATE link SET state = 'live', note = NULL WHERE id = ?1", [other.id])?;
+                return Ok(Ok(other.id));
+            }
+            if other.state == super::LinkState::Buried {
+                tx.execute("DELETE FROM link WHERE id = ?1", [other.id])?;
+                continue;
+            }
+            return Ok(Err(format!("{} {} is already linked to {} {}", side, ids[side], side.other(), other.id_on(side.other()))));
+        }
+    }
+    tx.prepare_cached("INSERT INTO link (object, salesforce_id, platform_id, linked_at, run_id) VALUES (?1, ?2, ?3, ?4, ?5)")?
+        .execute(params![object, ids[Side::Salesforce].as_str(), ids[Side::Platform].as_str(), stamp(now), run])?;
+    Ok(Ok(tx.last_insert_rowid()))
+}
+
+fn set_base(tx: &Transaction<'_>, link: i64, side: Side, fields: &Fields, unconfirmed: bool) -> rusqlite::Result<()> {
+    let text = fields_json(fields);
+    tx.prepare_cached(
+        "INSERT INTO base (link_id, side, fields, hash, unconfirmed) VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT DO UPDATE SET fields = excluded.fields, hash = excluded.hash, unconfirmed = excluded.unconfirmed",
+    )?
+    .execute(params![link, side.as_str(), text, fields_hash(&text), unconfirmed])?;
+    Ok(())
+}
+
+/// After a write, the news of the written record is what it answered. If that shows more than the base now holds,
+/// somebody else moved it meanwhile: it stays as news and is compared again.
+#[allow(clippy::too_many_arguments)]
+fn restage(
+    tx: &Transaction<'_>,
+    run: i64,
+    object: &str,
+    side: Side,
+    id: &RecordId,
+    link: i64,
+    base: &Fields,
+    answer: Option<&Fields>,
+    sent: &Fields,
+) -> anyhow::Result<()> {
+    let before: Option<String> = tx
+        .prepare_cached("SELECT fields FROM staged WHERE object = ?1 AND side = ?2 AND id = ?3")?
+        .query_row(params![object, side.as_str(), id.as_str()], |r| r.get(0))
+        .optional()?;
+    let shown = match (answer, before) {
+        (Some(answer), _) => answer.clone(),
+        (None, Some(before)) => {
+            let mut shown = fields_parse(&before)?;
+            shown.extend(sent.iter().map(|(k, v)| (k.clone(), v.clone())));
+            shown
+        }
+        (None, None) => return Ok(()),
+    };
+    let text = fields_json(&shown);
+    if shown.iter().all(|(name, value)| base.get(name) == Some(value)) {
+        tx.prepare_cached("UPDATE base SET hash = ?3 WHERE link_id = ?1 AND side = ?2")?.execute(params![
+            link,
+            side.as_str(),
+            fields_hash(&text)
+        ])?;
+        forget(tx, object, side, id.as_str())?;
+        return Ok(());
+    }
+    tx.prepare_cached(
+        "INSERT INTO staged (object, side, id, fields, hash, life, dirty, run_id) VALUES (?1, ?2, ?3, ?4, ?5, 'live', 1, ?6)
+         ON CONFLICT DO UPDATE SET fields = excluded.fields, hash = excluded.hash, life = 'live', dirty = 1, situation = NULL, run_id = excluded.run_id",
+    )?
+    .execute(params![object, side.as_str(), id.as_str(), text, fields_hash(&text), run])?;
+    Ok(())
+}

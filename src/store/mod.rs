@@ -1,0 +1,37 @@
+//! The memory: one SQLite file, and the only place that knows SQL.
+//!
+//! One connection behind a mutex is the single writer; every method is one short transaction, and none of them is held
+//! across a request. Readers of other processes use the public views.
+
+mod adopt;
+mod conflicts;
+mod hold;
+mod journal;
+mod links;
+mod open;
+mod pairs;
+mod quarantine;
+mod requests;
+mod runs;
+mod sentinel;
+mod stage;
+mod views;
+
+pub use adopt::PairRow;
+pub use conflicts::ConflictRow;
+pub use hold::{Approval, HoldRow};
+pub use journal::{Settled, StoredIntent};
+pub use links::{Link, LinkState, Links};
+pub use open::{OpenError, SCHEMA_VERSION, Store};
+pub use pairs::{Candidate, PairRead, StagedRow};
+pub use quarantine::QuarantineRow;
+pub use requests::Request;
+pub use runs::{RunCounts, RunRow, SidesJson};
+pub use stage::{Staged, StagedCounts};
+pub use views::Table;
+
+/// Seconds-precision UTC text, the only form in which the store keeps instants.
+#[must_use]
+pub fn stamp(at: chrono::DateTime<chrono::Utc>) -> String {
+    at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+}

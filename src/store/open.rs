@@ -1,0 +1,249 @@
+//! Opening the file: directory and modes, pragmas, numbered migrations, refusal of what is newer, damaged or not ours.
+
+use anyhow::Context;
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use std::{
+    fs,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+/// Each migration once, in order; `PRAGMA user_version` counts them.
+const MIGRATIONS: &[(&str, &str)] = &[("0001 first", include_str!("migrations/0001-first.sql"))];
+
+pub const SCHEMA_VERSION: usize = MIGRATIONS.len();
+
+pub struct Store {
+    connection: Mutex<Connection>,
+    path: PathBuf,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error(
+        "{path} was written by a newer Lockstep (schema {found}, this build knows {known}): install that version or newer; nothing was changed"
+    )]
+    Newer { path: String, found: usize, known: usize },
+    #[error(
+        "{path} is damaged ({reason}); it was set aside as {aside}, never deleted: restore a backup in its place, or start again without it and let the systems be adopted afresh"
+    )]
+    Damaged { path: String, reason: String, aside: String },
+    #[error("{path}: {source}")]
+    Sqlite { path: String, source: rusqlite::Error },
+    #[error(transparent)]
+    Other(#[from] anyhow::Error),
+}
+
+impl Store {
+    /// Opens `lockstep.db` in the state directory for writing, creating both (0700, 0600) where missing.
+    pub fn open(state_dir: &Path) -> Result<Self, OpenError> {
+        make_private_dir(state_dir)?;
+        let path = state_dir.join("lockstep.db");
+        let fresh = !path.exists();
+        if fresh {
+            fs::OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .mode(0o600)
+                .open(&path)
+                .with_context(|| path.display().to_string())?;
+        }
+        match Self::prepare(&path, fresh) {
+            Err(OpenError::Sqlite { source, .. }) if is_damage(&source) => Err(set_aside(&path, &source.to_string())),
+            other => other,
+        }
+    }
+
+    fn prepare(path: &Path, fresh: bool) -> Result<Self, OpenError> {
+        let named = |source| OpenError::Sqlite { path: path.display().to_string(), source };
+        let mut c = Connection::open(path).map_err(named)?;
+        c.busy_timeout(Duration::from_secs(10)).map_err(named)?;
+        let found = user_version(&c).map_err(named)?;
+        if found > SCHEMA_VERSION {
+            return Err(OpenError::Newer { path: path.display().to_string(), found, known: SCHEMA_VERSION });
+        }
+        if !fresh {
+            let verdict: String = c.query_row("PRAGMA quick_check(1)", [], |r| r.get(0)).map_err(named)?;
+            if verdict != "ok" {
+                drop(c);
+                return Err(set_aside(path, &verdict));
+            }
+        }
+        pragmas(&c).map_err(named)?;
+        migrate(&mut c, found).map_err(named)?;
+        Ok(Self { connection: Mutex::new(c), path: path.to_owned() })
+    }
+
+    /// A store in memory: tests, and nothing else.
+    pub fn in_memory() -> anyhow::Result<Self> {
+        let mut c = Connection::open_in_memory()?;
+        pragmas(&c)?;
+        migrate(&mut c, 0)?;
+        Ok(Self { connection: Mutex::new(c), path: PathBuf::from(":memory:") })
+    }
+
+    /// Opens an existing file for reading only; `None` where there is none yet.
+    pub fn open_read_only(state_dir: &Path) -> Result<Option<Self>, OpenError> {
+        let path = state_dir.join("lockstep.db");
+        if !path.exists() {
+            return Ok(None);
+        }
+        let named = |source| OpenError::Sqlite { path: path.display().to_string(), source };
+        let c = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(named)?;
+        c.busy_timeout(Duration::from_secs(10)).map_err(named)?;
+        let found = user_version(&c).map_err(named)?;
+        if found > SCHEMA_VERSION {
+            return Err(OpenError::Newer { path: path.display().to_string(), found, known: SCHEMA_VERSION });
+        }
+        Ok(Some(Self { connection: Mutex::new(c), path }))
+    }
+
+    /// A private copy to rehearse on: the original is only read.
+    pub fn copy_to(&self, target_dir: &Path) -> Result<Self, OpenError> {
+        make_private_dir(target_dir)?;
+        let path = target_dir.join("lockstep.db");
+        let mut target = Connection::open(&path).context("opening the copy")?;
+        {
+            let source = self.lock();
+            let backup = rusqlite::backup::Backup::new(&source, &mut target).context("copying the store")?;
+            backup.run_to_completion(1000, Duration::ZERO, None).context("copying the store")?;
+        }
+        drop(target);
+        Self::prepare(&path, true)
+    }
+
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Connection> {
+        // A panic while the lock was held rolled its transaction back; the connection itself is sound.
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One commit.
+    pub(super) fn write<T>(&self, work: impl FnOnce(&Transaction<'_>) -> anyhow::Result<T>) -> anyhow::Result<T> {
+        let mut c = self.lock();
+        let tx = c.transaction_with_behavior(TransactionBehavior::Immediate).context("the state file is locked")?;
+        let value = work(&tx)?;
+        tx.commit().context("writing the state file")?;
+        Ok(value)
+    }
+
+    pub(super) fn read<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> anyhow::Result<T> {
+        work(&self.lock()).context("reading the state file")
+    }
+}
+
+fn user_version(c: &Connection) -> rusqlite::Result<usize> {
+    c.query_row("PRAGMA user_version", [], |r| r.get::<_, i64>(0)).map(|v| usize::try_from(v).unwrap_or(usize::MAX))
+}
+
+fn pragmas(c: &Connection) -> rusqlite::Result<()> {
+    c.pragma_update(None, "journal_mode", "WAL")?;
+    // One fdatasync a commit: a commit that was reported survives a power cut.
+    c.pragma_update(None, "synchronous", "FULL")?;
+    c.pragma_update(None, "foreign_keys", "ON")?;
+    c.pragma_update(None, "trusted_schema", "OFF")?;
+    c.pragma_update(None, "cache_size", -16_000)?;
+    c.pragma_update(None, "temp_store", "FILE")?;
+    c.set_prepared_statement_cache_capacity(128);
+    Ok(())
+}
+
+fn migrate(c: &mut Connection, from: usize) -> rusqlite::Result<()> {
+    for (i, (_, sql)) in MIGRATIONS.iter().enumerate().skip(from) {
+        let tx = c.transaction_with_behavior(TransactionBehavior::Exclusive)?;
+        tx.execute_batch(sql)?;
+        tx.pragma_update(None, "user_version", i64::try_from(i + 1).unwrap_or(i64::MAX))?;
+        tx.commit()?;
+    }
+    Ok(())
+}
+
+fn is_damage(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase))
+}
+
+/// Renames the file and its log; the memory of what was agreed is never deleted.
+fn set_aside(path: &Path, reason: &str) -> OpenError {
+    let now = super::stamp(chrono::Utc::now()).replace(':', "");
+    let aside = path.with_file_name(format!("lockstep.db.damaged-{now}"));
+    let mut reason = reason.to_owned();
+    if let Err(e) = fs::rename(path, &aside) {
+        reason = format!("{reason}; and it could not be renamed: {e}");
+    }
+    for suffix in ["-wal", "-shm"] {
+        let log = path.with_file_name(format!("lockstep.db{suffix}"));
+        if log.exists() {
+            let _ = fs::rename(&log, aside.with_file_name(format!("lockstep.db.damaged-{now}{suffix}")));
+        }
+    }
+    OpenError::Damaged { path: path.display().to_string(), reason, aside: aside.display().to_string() }
+}
+
+fn make_private_dir(dir: &Path) -> anyhow::Result<()> {
+    if !dir.exists() {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).with_context(|| format!("creating {}", dir.display()))?;
+    }
+    let mode = fs::metadata(dir).with_context(|| dir.display().to_string())?.permissions().mode();
+    if mode & 0o077 != 0 {
+        // The repository ships ./state with common modes; what we keep there is nobody else's business.
+        fs::set_permissions(dir, fs::Permissions::from_mode(0o700)).with_context(|| format!("making {} private", dir.display()))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn directory_and_file_are_private() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = dir.path().join("state");
+        let store = Store::open(&state).unwrap();
+        assert_eq!(fs::metadata(&state).unwrap().permissions().mode() & 0o777, 0o700);
+        assert_eq!(fs::metadata(store.path()).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_newer_file_is_refused_and_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(Store::open(dir.path()).unwrap());
+        let path = dir.path().join("lockstep.db");
+        Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
+        let before = fs::read(&path).unwrap();
+        assert!(matches!(Store::open(dir.path()), Err(OpenError::Newer { found: 99, .. })));
+        assert_eq!(fs::read(&path).unwrap(), before);
+    }
+
+    #[test]
+    fn a_damaged_file_is_set_aside_not_deleted() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("lockstep.db"), vec![b'x'; 8192]).unwrap();
+        let Err(OpenError::Damaged { aside, .. }) = Store::open(dir.path()) else { panic!("opened a damaged file") };
+        assert_eq!(fs::read(aside).unwrap(), vec![b'x'; 8192]);
+        Store::open(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn tables_are_strict() {
+        let store = Store::in_memory().unwrap();
+        let loose: Vec<String> = store
+            .read(|c| {
+                c.prepare(
+                    "SELECT name FROM pragma_table_list WHERE schema='main' AND type='table' AND strict=0 AND name NOT LIKE 'sqlite_%'",
+                )?
+                .query_map([], |r| r.get(0))?
+                .collect()
+            })
+            .unwrap();
+        assert_eq!(loose, Vec::<String>::new());
+    }
+}

@@ -1,0 +1,51 @@
+//! Small facts that must not change behind our back: which org, which company, which connection, which rules.
+
+use super::Store;
+use rusqlite::{OptionalExtension, params};
+
+impl Store {
+    pub fn meta(&self, key: &str) -> anyhow::Result<Option<String>> {
+        self.read(|c| c.query_row("SELECT value FROM meta WHERE key = ?1", [key], |r| r.get(0)).optional())
+    }
+
+    pub fn set_meta(&self, key: &str, value: &str) -> anyhow::Result<()> {
+        self.write(|tx| {
+            tx.execute("INSERT INTO meta VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value", params![key, value])?;
+            Ok(())
+        })
+    }
+
+    /// Pins a fact at first sight; afterwards answers the pinned value if it differs.
+    pub fn pin(&self, key: &str, value: &str) -> anyhow::Result<Option<String>> {
+        match self.meta(key)? {
+            Some(pinned) if pinned == value => Ok(None),
+            Some(pinned) => Ok(Some(pinned)),
+            None => self.set_meta(key, value).map(|()| None),
+        }
+    }
+
+    /// Everything in the store as text, for "nothing was changed" proofs.
+    pub fn dump(&self) -> anyhow::Result<String> {
+        self.read(|c| {
+            let tables: Vec<String> = c
+                .prepare("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")?
+                .query_map([], |r| r.get(0))?
+                .collect::<Result<_, _>>()?;
+            let mut out = String::new();
+            for table in tables {
+                let mut statement = c.prepare(&format!("SELECT * FROM \"{table}\""))?;
+                let width = statement.column_count();
+                let mut rows = statement.query([])?;
+                while let Some(row) = rows.next()? {
+                    out.push_str(&table);
+                    for i in 0..width {
+                        let cell: rusqlite::types::Value = row.get(i)?;
+                        out.push_str(&format!("|{cell:?}"));
+                    }
+                    out.push('\n');
+                }
+            }
+            Ok(out)
+        })
+    }
+}

@@ -4,6 +4,9 @@
 
 mod catalogue;
 mod fault;
+pub mod http;
+pub mod licensespring;
+pub mod salesforce;
 
 pub use catalogue::{Catalogue, DeleteFeed, Feed, FieldSpec, ResourceSpec};
 pub use fault::{Fault, FaultKind};

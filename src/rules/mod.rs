@@ -2,15 +2,20 @@
 //!
 //! Knows records, and no side's wire: whether a resource or field exists is asked of a connector's catalogue elsewhere.
 
+mod check;
 mod expression;
+mod file;
 mod limits;
 
 mod lens;
 mod mapping;
 mod problem;
 mod schedule;
+mod starter;
 
+pub use check::check;
 pub use expression::Expression;
+pub use file::{FlowWord, PlanWord, PlatformTable, ResyncWord, RulesFile, SecretRef, TextValue, parse, schema};
 pub use lens::{Lens, LensError, Translate};
 pub use limits::{Limit, Limits};
 pub use mapping::{
@@ -19,3 +24,4 @@ pub use mapping::{
 };
 pub use problem::{Place, Problem, render};
 pub use schedule::{Schedule, duration};
+pub use starter::starter;

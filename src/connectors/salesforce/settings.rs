@@ -22,10 +22,27 @@ pub struct Settings {
 
 #[derive(Debug, Clone)]
 pub enum Flow {
-    ClientCredentials { client_id: String, client_secret: SecretString },
-    RefreshToken { client_id: String, client_secret: Option<SecretString>, refresh_token: SecretString },
+    ClientCredentials {
+        client_id: String,
+        client_secret: SecretString,
+    },
+    RefreshToken {
+        client_id: String,
+        client_secret: Option<SecretString>,
+        refresh_token: SecretString,
+    },
     /// `private_key`: PEM. `audience`: login.salesforce.com, test.salesforce.com or a site URL.
-    Jwt { client_id: String, username: String, private_key: SecretString, audience: String },
+    Jwt {
+        client_id: String,
+        username: String,
+        private_key: SecretString,
+        audience: String,
+    },
     /// Legacy: password with the security token appended.
-    Password { client_id: String, client_secret: SecretString, username: String, password: SecretString },
+    Password {
+        client_id: String,
+        client_secret: SecretString,
+        username: String,
+        password: SecretString,
+    },
 }

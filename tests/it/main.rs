@@ -1,0 +1,5 @@
+//! Everything that is tested from outside the library, in one binary.
+#![allow(clippy::unwrap_used)]
+
+mod architecture;
+mod decisions;

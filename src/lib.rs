@@ -8,4 +8,5 @@ pub mod engine;
 pub mod plan;
 pub mod record;
 pub mod rules;
+pub mod sandbox;
 pub mod store;

@@ -3,3 +3,5 @@
 
 mod architecture;
 mod decisions;
+mod rig;
+mod stories;

@@ -2,8 +2,10 @@
 //!
 //! The module tree is the architecture; `tests/it/architecture.rs` fails on an arrow that ARCHITECTURE.md does not show.
 
+pub mod cli;
 pub mod config;
 pub mod connectors;
+pub mod daemon;
 pub mod engine;
 pub mod plan;
 pub mod record;

@@ -9,5 +9,8 @@
 pub mod clock;
 pub mod faults;
 pub mod licensespring;
+pub mod load;
+pub mod pair;
 pub mod salesforce;
+pub mod sample;
 pub mod serve;

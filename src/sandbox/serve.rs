@@ -174,7 +174,7 @@ async fn carry_out(action: Action, parts: Parts, body: Bytes, router: Router) ->
 async fn cut(response: Response<Body>, share: f64) -> Result<Response<Body>, Ended> {
     let (mut parts, body) = response.into_parts();
     let body = whole(body).await?;
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "a share of a length")]
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "a share of a length")]
     let kept = (body.len() as f64 * share) as usize;
     parts.headers.remove(TRANSFER_ENCODING);
     parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(kept));

@@ -2,6 +2,11 @@
 #![allow(clippy::unwrap_used)]
 
 mod architecture;
+mod cli;
 mod decisions;
+mod docs_sql;
+mod licensespring;
 mod rig;
+mod salesforce;
 mod stories;
+mod trouble;

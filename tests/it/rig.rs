@@ -185,6 +185,38 @@ impl Rig {
         rows.iter().find(|r| r[field] == json!(value)).unwrap_or_else(|| panic!("no {field} {value} in {rows:#?}"))["id"].as_i64().unwrap()
     }
 
+    pub fn salesforce_fault(&self, fault: Value) {
+        self.salesforce_wire.faults.add(&fault).unwrap();
+    }
+
+    pub fn platform_fault(&self, fault: Value) {
+        self.platform_wire.faults.add(&fault).unwrap();
+    }
+
+    pub fn clear_faults(&self) {
+        self.salesforce_wire.faults.clear();
+        self.platform_wire.faults.clear();
+    }
+
+    /// What `history` shows, for messages of failed assertions.
+    pub fn changes(&self) -> String {
+        let table = self.store().view("recent_changes", "1", "", 100).unwrap();
+        serde_json::to_string_pretty(&table.to_json()).unwrap()
+    }
+
+    /// The echo test: nothing happened, so nothing is written; nor by a full re-sync.
+    pub async fn quiet(&self) {
+        let report = self.once().await;
+        assert_eq!((report.writes.salesforce, report.writes.platform), (0, 0), "{report:#?}\n{}", self.changes());
+        let report = self.full().await;
+        assert_eq!(
+            (report.writes.salesforce, report.writes.platform),
+            (0, 0),
+            "a full re-sync of a clean pair: {report:#?}\n{}",
+            self.changes()
+        );
+    }
+
     pub fn tick(&self, seconds: i64) {
         self.ahead.fetch_add(seconds, Ordering::SeqCst);
         self.salesforce_wire.clock.advance(chrono::Duration::seconds(seconds));

@@ -4,19 +4,6 @@ use crate::rig::Rig;
 use lockstep::sandbox::licensespring::Object;
 use serde_json::json;
 
-/// The echo test: nothing happened, so nothing is written.
-async fn quiet(rig: &Rig) {
-    let report = rig.once().await;
-    assert_eq!((report.writes.salesforce, report.writes.platform), (0, 0), "{report:#?}\n{}", changes(rig));
-    let report = rig.full().await;
-    assert_eq!((report.writes.salesforce, report.writes.platform), (0, 0), "a full re-sync of a clean pair: {report:#?}\n{}", changes(rig));
-}
-
-fn changes(rig: &Rig) -> String {
-    let table = rig.store().view("recent_changes", "1", "", 100).unwrap();
-    serde_json::to_string_pretty(&table.to_json()).unwrap()
-}
-
 #[tokio::test]
 async fn accounts_and_contacts_are_created_and_then_nothing_happens() {
     let rig = Rig::start().await;
@@ -24,14 +11,14 @@ async fn accounts_and_contacts_are_created_and_then_nothing_happens() {
     rig.contact(&acme, "Anna", "Kelly", "anna@acme.example");
     rig.contact(&acme, "Bo", "Lind", "");
     let report = rig.once().await;
-    assert_eq!(report.outcome, "ok", "{report:#?}\n{}", changes(&rig));
+    assert_eq!(report.outcome, "ok", "{report:#?}\n{}", rig.changes());
     assert_eq!((report.writes.salesforce, report.writes.platform), (0, 3));
     let account = rig.ls_rows(Object::Account).remove(0);
     assert_eq!((&account["name"], &account["code"]), (&json!("Acme"), &json!(acme)));
     let anna = rig.ls_id(Object::Customer, "email", "anna@acme.example");
     let row = rig.ls_rows(Object::Customer).into_iter().find(|r| r["id"] == json!(anna)).unwrap();
     assert_eq!(row["customer_account"], account["id"]);
-    quiet(&rig).await;
+    rig.quiet().await;
 }
 
 #[tokio::test]
@@ -55,10 +42,10 @@ async fn changes_travel_both_ways_and_salesforce_wins_a_clash() {
     rig.sf_update("Account", &acme, json!({"Name": "Acme Holding"}));
     rig.ls_update(Object::Customer, id, json!({"phone": "+46 8 1"}));
     let report = rig.once().await;
-    assert_eq!((report.writes.salesforce, report.writes.platform, report.conflicts), (1, 1, 0), "{}", changes(&rig));
+    assert_eq!((report.writes.salesforce, report.writes.platform, report.conflicts), (1, 1, 0), "{}", rig.changes());
     assert_eq!(rig.sf("Contact", &anna)["Phone"], json!("+46 8 1"));
     assert_eq!(rig.ls_rows(Object::Account)[0]["name"], json!("Acme Holding"));
-    quiet(&rig).await;
+    rig.quiet().await;
 
     rig.sf_update("Contact", &anna, json!({"LastName": "Svensson"}));
     rig.ls_update(Object::Customer, id, json!({"last_name": "Berg", "city": "Lund"}));
@@ -69,7 +56,7 @@ async fn changes_travel_both_ways_and_salesforce_wins_a_clash() {
     assert_eq!(rig.sf("Contact", &anna)["MailingCity"], json!("Lund"), "the other field still travels");
     let conflict = rig.store().conflicts(false, 10).unwrap().remove(0);
     assert_eq!(conflict.value.platform, lockstep::record::Value::text("Berg"), "the losing value is kept");
-    quiet(&rig).await;
+    rig.quiet().await;
 }
 
 #[tokio::test]
@@ -80,10 +67,10 @@ async fn an_activated_order_becomes_licenses_and_they_come_back() {
     let (basic, pro) = (rig.product("LS-BASIC", "Orbit Basic"), rig.product("LS-PRO", "Orbit Pro"));
     let order = rig.order(&acme, Some(&anna), &[(&basic, 5), (&pro, 2)]);
     let draft = rig.once().await;
-    assert_eq!(draft.writes.platform, 2, "a draft issues nothing: {}", changes(&rig));
+    assert_eq!(draft.writes.platform, 2, "a draft issues nothing: {}", rig.changes());
     rig.activate(&order);
     let report = rig.once().await;
-    assert_eq!(report.outcome, "ok", "{report:#?}\n{}", changes(&rig));
+    assert_eq!(report.outcome, "ok", "{report:#?}\n{}", rig.changes());
     let licenses = rig.ls_rows(Object::License);
     assert_eq!(licenses.len(), 3, "one with five activations, two of the other");
     assert_eq!(licenses.iter().filter(|l| l["max_activations"] == json!(5)).count(), 1);
@@ -94,11 +81,11 @@ async fn an_activated_order_becomes_licenses_and_they_come_back() {
         assert_eq!(row["Enabled__c"], json!(true));
         assert!(row["License_Key__c"].as_str().unwrap().len() >= 16);
     }
-    assert!(!changes(&rig).contains(rows[0]["License_Key__c"].as_str().unwrap()), "keys are masked in the history");
+    assert!(!rig.changes().contains(rows[0]["License_Key__c"].as_str().unwrap()), "keys are masked in the history");
     let features = rig.sf_rows("License_Feature__c").len();
     assert_eq!(features, rig.ls_rows(Object::LicenseFeature).len());
     assert!(features > 0);
-    quiet(&rig).await;
+    rig.quiet().await;
     assert_eq!(rig.ls_rows(Object::License).len(), 3);
 }
 
@@ -133,17 +120,17 @@ async fn features_travel_both_ways() {
     // Added in Salesforce.
     rig.sf_insert("License_Feature__c", json!({"License__c": license["Id"], "Code__c": added}));
     let report = rig.once().await;
-    assert_eq!(report.outcome, "ok", "{}", changes(&rig));
+    assert_eq!(report.outcome, "ok", "{}", rig.changes());
     let on_platform: Vec<_> = rig.ls_rows(Object::LicenseFeature).into_iter().filter(|f| f["license"] == json!(platform_license)).collect();
     assert_eq!(on_platform.len(), before.len() + 1, "{on_platform:#?}");
-    quiet(&rig).await;
+    rig.quiet().await;
     // Removed on the platform: gone only after a second look.
     rig.platform.world().remove_feature(platform_license, &added).unwrap();
     rig.once().await;
     rig.tick(120);
     rig.once().await;
-    assert_eq!(codes(&rig), before, "{}", changes(&rig));
-    quiet(&rig).await;
+    assert_eq!(codes(&rig), before, "{}", rig.changes());
+    rig.quiet().await;
 }
 
 #[tokio::test]
@@ -166,11 +153,150 @@ async fn two_filled_systems_are_held_and_then_adopted() {
     let report = rig.approved().await;
     assert_eq!(rig.ls_rows(Object::Account).len(), 2, "{report:#?}");
     let customers = rig.ls_rows(Object::Customer);
-    assert_eq!(customers.len(), 2, "found, not made: {}", changes(&rig));
+    assert_eq!(customers.len(), 2, "found, not made: {}", rig.changes());
     let anna = customers.iter().find(|c| c["email"] != json!("trial@nowhere.example")).unwrap();
     assert_eq!(anna["first_name"], json!("Anna"), "at first match Salesforce wins where it is not blank");
     assert_eq!(rig.sf_rows("Contact").len(), 1, "trial users do not pour into the CRM");
     let report = rig.once().await;
     assert_eq!(report.outcome, "ok", "{report:#?}");
-    quiet(&rig).await;
+    rig.quiet().await;
+}
+
+#[tokio::test]
+async fn a_deletion_in_salesforce_is_reported_and_nothing_is_taken_away() {
+    let rig = Rig::start().await;
+    let acme = rig.account("Acme");
+    let anna = rig.contact(&acme, "Anna", "Kelly", "anna@acme.example");
+    rig.once().await;
+    rig.salesforce.world().delete("Contact", &anna).unwrap();
+    let report = rig.once().await;
+    assert_eq!((report.outcome.as_str(), report.writes.platform), ("ok", 0), "{report:#?}");
+    assert_eq!(rig.ls_rows(Object::Customer).len(), 1);
+    let links = rig.store().view("links", "salesforce_id = ?1", &anna, 10).unwrap();
+    assert_eq!(links.rows[0][4].as_deref(), Some("deleted-in-salesforce"), "{links:?}");
+    // Undeleted: linked again, and edits travel again.
+    rig.salesforce.world().undelete("Contact", &anna).unwrap();
+    rig.once().await;
+    rig.sf_update("Contact", &anna, json!({"LastName": "Svensson"}));
+    rig.once().await;
+    assert_eq!(rig.ls_rows(Object::Customer)[0]["last_name"], json!("Svensson"), "{}", rig.changes());
+    rig.quiet().await;
+}
+
+#[tokio::test]
+async fn a_merge_moves_the_link_and_revokes_nothing() {
+    let rig = Rig::start().await;
+    let (keep, lose) = (rig.account("Acme"), rig.account("Acme Inc"));
+    rig.once().await;
+    rig.salesforce.world().merge("Account", &keep, &[&lose], &json!({})).unwrap();
+    let report = rig.once().await;
+    assert_eq!((report.outcome.as_str(), report.writes.platform), ("ok", 0), "{}", rig.changes());
+    assert_eq!(rig.ls_rows(Object::Account).len(), 2, "nothing is deleted on the platform");
+    rig.quiet().await;
+}
+
+#[tokio::test]
+async fn what_vanished_on_the_platform_is_proved_gone_first_and_comes_back_by_a_resync() {
+    let rig = Rig::start().await;
+    let acme = rig.account("Acme");
+    let anna = rig.contact(&acme, "Anna", "Kelly", "anna@acme.example");
+    rig.contact(&acme, "Bo", "Lind", "bo@acme.example");
+    rig.once().await;
+    let id = rig.ls_id(Object::Customer, "email", "anna@acme.example");
+    rig.platform.world().delete(Object::Customer, id).unwrap();
+    let state = |rig: &Rig| rig.store().view("links", "salesforce_id = ?1", &anna, 10).unwrap().rows[0][4].clone().unwrap();
+    rig.once().await;
+    assert_eq!(state(&rig), "live", "one look proves nothing");
+    rig.tick(120);
+    rig.once().await;
+    assert_eq!(state(&rig), "buried", "{}", rig.changes());
+    assert_eq!(rig.sf_rows("Contact").len(), 2);
+    let report = rig.full().await;
+    assert_eq!(report.writes.platform, 1, "a re-sync brings back what was deleted only on the platform: {}", rig.changes());
+    rig.quiet().await;
+}
+
+#[tokio::test]
+async fn an_emptied_platform_is_not_believed() {
+    let rig = Rig::start().await;
+    for i in 0..12 {
+        rig.account(&format!("Account {i}"));
+    }
+    rig.once().await;
+    for row in rig.ls_rows(Object::Account) {
+        rig.platform.world().delete(Object::Account, row["id"].as_i64().unwrap()).unwrap();
+    }
+    for _ in 0..3 {
+        let report = rig.once().await;
+        assert_eq!((report.outcome.as_str(), report.writes.salesforce, report.writes.platform), ("held", 0, 0), "{report:#?}");
+        rig.tick(120);
+    }
+    assert_eq!(rig.store().link_count("account").unwrap(), 12);
+    let hold = rig.store().holds().unwrap().remove(0);
+    assert!(hold.reason.contains("not believed"), "{hold:?}");
+}
+
+#[tokio::test]
+async fn a_mass_change_is_held_and_lets_go_by_itself() {
+    let rig = Rig::start().await;
+    rig.write_rules(|t| t.replace("changes = { count = 500, percent = 30 }", "changes = { count = 2, percent = 10 }"));
+    let ids: Vec<String> = (0..6).map(|i| rig.account(&format!("Account {i}"))).collect();
+    rig.once().await;
+    for id in &ids {
+        rig.sf_update("Account", id, json!({"Phone": "1"}));
+    }
+    let report = rig.once().await;
+    assert_eq!((report.outcome.as_str(), report.held, report.writes.platform), ("held", 6, 0), "{report:#?}");
+    // New records of other kinds go on meanwhile.
+    rig.contact(&ids[0], "Anna", "Kelly", "anna@acme.example");
+    assert_eq!(rig.once().await.writes.platform, 1);
+    // Put back by the person who did it: the hold is gone.
+    for id in &ids {
+        rig.sf_update("Account", id, json!({"Phone": null}));
+    }
+    let report = rig.once().await;
+    assert_eq!((report.outcome.as_str(), report.held), ("ok", 0), "{report:#?}");
+}
+
+#[tokio::test]
+async fn a_manual_clash_stays_open_until_somebody_decides() {
+    let rig = Rig::start().await;
+    rig.write_rules(|t| t.replace("LastName = \"last_name\"", "LastName = { to = \"last_name\", conflict = \"manual\" }"));
+    let acme = rig.account("Acme");
+    let anna = rig.contact(&acme, "Anna", "Kelly", "anna@acme.example");
+    rig.once().await;
+    let id = rig.ls_id(Object::Customer, "email", "anna@acme.example");
+    rig.sf_update("Contact", &anna, json!({"LastName": "Svensson"}));
+    rig.ls_update(Object::Customer, id, json!({"last_name": "Berg"}));
+    let report = rig.once().await;
+    assert_eq!((report.outcome.as_str(), report.conflicts_open, report.writes.platform), ("partial", 1, 0), "{report:#?}");
+    let report = rig.once().await;
+    assert_eq!((report.conflicts_open, report.writes.salesforce + report.writes.platform), (1, 0), "{report:#?}");
+    // Restoring puts the platform's value on both sides.
+    let open = rig.store().conflicts(true, 10).unwrap().remove(0).id;
+    let mut options = lockstep::engine::Options::new(lockstep::engine::RunKind::Delta, "restore");
+    options.restore = vec![open];
+    rig.run(options).await;
+    assert_eq!(rig.sf("Contact", &anna)["LastName"], json!("Berg"), "{}", rig.changes());
+    let report = rig.once().await;
+    assert_eq!((report.outcome.as_str(), report.conflicts_open), ("ok", 0), "{report:#?}");
+    rig.quiet().await;
+}
+
+#[tokio::test]
+async fn the_loser_of_a_clash_can_be_put_back() {
+    let rig = Rig::start().await;
+    let acme = rig.account("Acme");
+    rig.once().await;
+    let id = rig.ls_rows(Object::Account)[0]["id"].as_i64().unwrap();
+    rig.sf_update("Account", &acme, json!({"Name": "Acme Holding"}));
+    rig.ls_update(Object::Account, id, json!({"name": "Acme Group"}));
+    assert_eq!(rig.once().await.conflicts, 1);
+    let conflict = rig.store().conflicts(false, 1).unwrap().remove(0).id;
+    let mut options = lockstep::engine::Options::new(lockstep::engine::RunKind::Delta, "restore");
+    options.restore = vec![conflict];
+    rig.run(options).await;
+    assert_eq!(rig.sf("Account", &acme)["Name"], json!("Acme Group"));
+    assert_eq!(rig.ls_rows(Object::Account)[0]["name"], json!("Acme Group"));
+    rig.quiet().await;
 }

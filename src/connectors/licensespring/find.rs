@@ -104,10 +104,10 @@ impl LicenseSpring {
                     return Ok(None);
                 }
             }
-            offset += page.len;
-            if page.len == 0 || !page.more {
+            if !page.goes_on(offset) {
                 return Ok(Some(hits));
             }
+            offset += page.len;
         }
     }
 

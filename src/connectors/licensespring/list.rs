@@ -44,6 +44,14 @@ pub struct ListPage {
     pub date: Option<DateTime<Utc>>,
 }
 
+impl ListPage {
+    /// Whether the list holds more after this page, which began at `offset`: `next` or `count` says so. A `next` that is
+    /// null too early does not hide what `count` still knows of.
+    pub fn goes_on(&self, offset: usize) -> bool {
+        self.len > 0 && (self.more || self.count > (offset + self.len) as u64)
+    }
+}
+
 impl Wire {
     /// One page: the documented envelope, or a bare array, which is then the whole list.
     pub async fn page(
@@ -106,8 +114,7 @@ impl<'a> Walk<'a> {
         Self { wire, counted, path, query, ahead, next: 0, step: 0, ended: false, first_count: 0, last_count: 0, begun: None }
     }
 
-    /// The next page, `None` after the last. It ends at an empty page, or where neither `next` nor `count` promise more:
-    /// a `next` that is null too early does not hide what `count` still knows of.
+    /// The next page, `None` after the last. It ends at an empty page, or where neither `next` nor `count` promise more.
     pub async fn page(&mut self) -> Result<Option<ListPage>, Trouble> {
         if self.ended {
             return Ok(None);

@@ -156,6 +156,9 @@ fn known(resource: &str) -> Result<&'static ResourceSpec, Fault> {
         .ok_or_else(|| Fault::new(FaultKind::Setup, "no-such-resource", format!("LicenseSpring has no resource {resource:?}")))
 }
 
+/// Read-only and yet never moved by the service on its own.
+const FIXED: [&str; 6] = ["license_key", "license_type", "order_item", "order_store_id", "created_at", "updated_at"];
+
 fn schema_of(resource: &ResourceSpec) -> Schema {
     let field = |f: &super::FieldSpec| FieldInfo {
         ty: f.ty.clone(),
@@ -163,7 +166,7 @@ fn schema_of(resource: &ResourceSpec) -> Schema {
         updateable: f.update,
         required: f.required,
         secret: f.secret,
-        calculated: !f.create && !f.update && !matches!(f.name, "created_at" | "updated_at"),
+        calculated: !f.create && !f.update && !FIXED.contains(&f.name),
     };
     Schema {
         fields: resource.fields.iter().map(|f| (f.name.to_owned(), field(f))).collect(),

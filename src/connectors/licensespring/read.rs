@@ -69,7 +69,9 @@ impl LicenseSpring {
             tracing::warn!(object = %out.ask.object, "the list moved while it was read twice: nothing counts as gone from it");
         }
         let known = out.ask.since.as_deref().and_then(|t| DateTime::parse_from_rfc3339(t).ok()).map(|t| t.timestamp());
-        let watermark = out.resource.stamped.then(|| not_after(newest, sweep.begun).max(known)).flatten().map(iso);
+        // What was skipped may be older than what was seen: then the watermark stays where it was.
+        let newest = if sweep.complete { not_after(newest, sweep.begun).max(known) } else { known };
+        let watermark = newest.filter(|_| out.resource.stamped).map(iso);
         Ok(ReadEnd { watermark, complete: sweep.complete })
     }
 
@@ -87,23 +89,23 @@ impl LicenseSpring {
             };
             self.send(out, &page.rows).await?;
             newest = newest.max(stamps.iter().copied().max().unwrap_or(newest));
-            if page.len == 0 || !page.more {
+            if !page.goes_on(0) {
                 return Ok(ReadEnd { watermark: not_after(Some(newest), begun).max(Some(since)).map(iso), complete: false });
             }
             if !stamps.is_sorted() || !self.orders_by_stamp(out.path).await? {
                 return self.window(out, from, None, since).await;
             }
             let last = stamps.last().copied().unwrap_or(from);
-            if last > from {
+            if stamps.first() != Some(&last) {
                 from = last;
                 continue;
             }
             // A whole page on one second: that second alone is read by offset, twice if it moves, then left behind.
-            let second = self.window(out, from, Some(from + 1), since).await?;
+            let second = self.window(out, last, Some(last + 1), since).await?;
             if !second.complete {
-                return Ok(ReadEnd { watermark: Some(iso(from.max(since))), complete: false });
+                return Ok(ReadEnd { watermark: Some(iso(last.max(since))), complete: false });
             }
-            from += 1;
+            from = last + 1;
         }
     }
 
@@ -138,7 +140,7 @@ impl LicenseSpring {
             self.send(out, &page.rows).await?;
             let stamps: Vec<i64> = page.rows.iter().filter_map(stamp_s).collect();
             newest = newest.max(stamps.iter().copied().max().unwrap_or(newest));
-            let whole = page.len == 0 || !page.more;
+            let whole = !page.goes_on(offset);
             let falling = stamps.len() == page.len && stamps.is_sorted_by(|a, b| a >= b);
             if !whole && (!falling || !self.orders_by_stamp(out.path).await?) {
                 return self.sweep(out).await;

@@ -160,9 +160,10 @@ async fn bad_bodies_are_read_again_and_then_reported() {
 
 #[tokio::test]
 async fn an_idle_license_delta_is_one_call() {
-    let fake = Fake::start(world().with("licenses", [license(1, "2026-02-03T09:10:11Z"), license(2, "2026-02-04T00:00:00Z")])).await;
+    let rows = [license(1, "2026-02-03T23:57:59Z"), license(2, "2026-02-04T00:00:00Z"), license(3, "2026-02-03T23:58:00Z")];
+    let fake = Fake::start(world().with("licenses", rows)).await;
     let (records, end) = read(&fake, LICENSE, &["enabled"], Some("2026-02-04T00:00:00Z")).await;
-    assert_eq!(ids(&records), [2].into(), "the overlap is read again, nothing older");
+    assert_eq!(ids(&records), [2, 3].into(), "the overlap is read again, nothing older");
     assert_eq!(end, ReadEnd { watermark: Some("2026-02-04T00:00:00Z".into()), complete: false });
     assert_eq!(fake.world().calls.len(), 1);
 }
@@ -207,6 +208,27 @@ async fn changed_orders_come_newest_first() {
 }
 
 #[tokio::test]
+async fn orders_that_go_while_changes_are_read_hide_no_other() {
+    let rows = (1..=150).map(|id| json!({"id": id, "store_id": "", "updated_at": format!("2026-02-04T{:02}:{:02}:00Z", id / 60, id % 60)}));
+    let leave = |w: &mut World| w.tables.get_mut("orders").unwrap().retain(|row| row["id"].as_i64() < Some(149));
+    let fake = Fake::start(world().with("orders", rows).trick("offset=0", Trick::Then(Box::new(leave)))).await;
+    let (records, _) = read(&fake, ORDER, &["store_id"], Some("2026-02-04T00:00:00Z")).await;
+    // Without a second look, order 50 would have slid onto the page already read.
+    assert!(ids(&records).is_superset(&(1..149).collect()));
+}
+
+#[tokio::test]
+async fn a_watermark_is_never_later_than_the_reading_began() {
+    // A row that changed behind the reading has a stamp between its beginning and this one.
+    let rows = || [license(1, "2026-02-04T00:00:00Z"), license(2, "2999-01-01T00:00:00Z")];
+    for since in [None, Some("2026-02-03T00:00:00Z")] {
+        let fake = Fake::start(world().with("licenses", rows())).await;
+        let mark = read(&fake, LICENSE, &[], since).await.1.watermark.unwrap();
+        assert!(mark.as_str() > "2026-02-04" && mark.as_str() < "2999", "{mark}");
+    }
+}
+
+#[tokio::test]
 async fn a_read_by_id_tells_missing_from_refused() {
     let world = world().with("customers", customers(2)).trick("/customers/2/", Trick::Answer(403, r#"{"detail":"no"}"#));
     let fake = Fake::start(world).await;
@@ -235,6 +257,8 @@ async fn finding_survives_filters_that_are_left_out() {
         let found = fake.connector.find(CUSTOMER, &[], "email", &lower).await.unwrap();
         assert_eq!(ids(&found), [7].into(), "{ignored:?}");
         assert!(fake.connector.find(CUSTOMER, &[], "reference", &[Value::text(SF.to_lowercase())]).await.unwrap().is_empty());
+        let asked = if ignored == Some("reference") { 1 } else { 2 };
+        assert_eq!(fake.calls("?reference="), asked, "{ignored:?}: what does not work is not tried twice");
     }
 }
 

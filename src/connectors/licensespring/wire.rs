@@ -20,10 +20,13 @@ const IN_FLIGHT: usize = 4;
 const BURST: f64 = 20.0;
 /// After a refusal for pace, for so long each call costs two.
 const HALVED: Duration = Duration::from_secs(300);
-/// Full-jitter would start at two seconds; reads wait at least this long where the server names no time.
+/// No asked-for silence is believed to be longer.
+const SILENCE_MAX: Duration = Duration::from_secs(3600);
+/// The least wait where the service names none.
 const BACK_OFF_S: u64 = 2;
 /// A write that was certainly not carried out is sent again so often within one call.
 const RESENDS: u32 = 3;
+/// The longest wait inside a run; what is longer is for the next one.
 const RESEND_WAIT_MAX_S: u64 = 30;
 
 /// Why a call did not give what it was made for.
@@ -177,7 +180,7 @@ impl Wire {
             request = request.json(body);
         }
         let flight = self.flights.acquire().await.map_err(|_| Fault::new(FaultKind::Retry, "closed", "the connector is shutting down"))?;
-        self.pace.take().await;
+        self.pace.take().await?;
         match counted {
             Counted::Data => self.counters.data(),
             Counted::Other => self.counters.other(),
@@ -257,26 +260,32 @@ impl Pace {
         Self { bucket, closed: Mutex::default() }
     }
 
-    async fn take(&self) {
+    /// Waits for its turn; where the service asked for a longer silence than a run should wait, says so instead.
+    async fn take(&self) -> Result<(), Fault> {
+        let now = Instant::now();
         let (until, halved) = {
             let closed = self.closed.lock().await;
-            (closed.until, closed.halved_until.is_some_and(|t| Instant::now() < t))
+            (closed.until.unwrap_or(now), closed.halved_until.is_some_and(|t| now < t))
         };
-        if let Some(until) = until {
-            sleep_until(until).await;
+        let left = until.saturating_duration_since(now);
+        if left > Duration::from_secs(RESEND_WAIT_MAX_S) {
+            let fault = Fault::new(FaultKind::BackOff, "silence-asked", "LicenseSpring asked for fewer calls and the wait is not over");
+            return Err(Fault { retry_after_s: Some(left.as_secs() + 1), ..fault });
         }
+        sleep_until(until).await;
         if let Some(bucket) = &self.bucket {
             bucket.take().await;
             if halved {
                 bucket.take().await;
             }
         }
+        Ok(())
     }
 
     async fn slow_down(&self, wait: Duration) {
         let now = Instant::now();
         let mut closed = self.closed.lock().await;
-        closed.until = closed.until.max(Some(now + wait.min(HALVED)));
+        closed.until = closed.until.max(Some(now + wait.min(SILENCE_MAX)));
         closed.halved_until = Some(now + HALVED);
     }
 }
@@ -349,16 +358,19 @@ mod tests {
         let pace = Pace::new(Some(600));
         let begun = Instant::now();
         for _ in 0..70 {
-            pace.take().await;
+            pace.take().await.unwrap();
         }
         let free = begun.elapsed().as_secs_f64();
         assert!((9.9..10.5).contains(&free), "20 at once, 50 more at 5/s: {free}");
         pace.slow_down(Duration::from_secs(7)).await;
         let begun = Instant::now();
         for _ in 0..25 {
-            pace.take().await;
+            pace.take().await.unwrap();
         }
         let slow = begun.elapsed().as_secs_f64();
         assert!(slow > 9.0, "seven closed, then a quarter of the limit: {slow}");
+        pace.slow_down(Duration::from_secs(600)).await;
+        let fault = pace.take().await.unwrap_err();
+        assert_eq!((fault.kind, fault.retry_after_s), (FaultKind::BackOff, Some(601)));
     }
 }

@@ -102,7 +102,10 @@ impl Salesforce {
         for (chunk_no, chunk) in queries.chunks(PARTS_MAX).enumerate() {
             let answers = self.wire.queries(chunk, counted).await?;
             for (i, answer) in answers.into_iter().enumerate() {
-                let mut body = answer?;
+                let mut body = match answer {
+                    Err(fault) if fault.kind == FaultKind::Retry => self.wire.query(&chunk[i], counted).await?,
+                    answer => answer?,
+                };
                 let mut paging = Paging::default();
                 loop {
                     let page = rows::envelope(&body)?;

@@ -12,6 +12,7 @@ use crate::connectors::{Ask, Fault, FaultKind, Page, Polled, ReadEnd};
 use crate::record::{Record, RecordId};
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
+use std::collections::BTreeSet;
 use tokio::sync::mpsc;
 
 /// A window is not halved below this.
@@ -19,12 +20,14 @@ const WINDOW_MIN_S: i64 = 60;
 /// When a full read takes the org too long at once: so many rows by key, then fewer.
 const LIMITS: [u32; 3] = [50_000, 10_000, 2_000];
 /// Restarts without a new row in between.
-const RESTARTS: u8 = 3;
+const RESTARTS: u32 = 3;
 
 impl Salesforce {
     pub(super) async fn read(&self, asks: &[Ask], pages: &mpsc::Sender<Page>) -> Result<Vec<Polled>, Fault> {
-        // The token's own reply tells the server's time, if nothing has before.
+        // Two things at once: permissions as they are now, and the server's time as it is now. The token's own reply tells
+        // the time where nothing else is asked.
         self.wire.session().await?;
+        self.describes.fresh(&self.wire, &described_by(asks)).await?;
         let safe_end = self.wire.clock.newest()?;
         let mut ends: Vec<Option<Result<ReadEnd, Fault>>> = asks.iter().map(|_| None).collect();
         let mut walks = Vec::new();
@@ -141,7 +144,7 @@ struct Walk<'a> {
     spans: Vec<Span>,
     after: Option<Position>,
     limit: Option<u32>,
-    narrowed: u8,
+    narrowed: u32,
     watermark: String,
     complete: bool,
 }
@@ -303,6 +306,13 @@ impl<'a> Walk<'a> {
         self.after = None;
         !self.spans.is_empty()
     }
+}
+
+/// The sObjects whose describes these asks depend on.
+fn described_by(asks: &[Ask]) -> Vec<String> {
+    let lines = asks.iter().any(|ask| orders::with_lines(&ask.resource, &ask.fields)).then(|| orders::LINE.to_owned());
+    let names: BTreeSet<String> = asks.iter().map(|ask| ask.resource.clone()).chain(lines).collect();
+    names.into_iter().collect()
 }
 
 fn window(field: &str, from: DateTime<Utc>, to: Option<DateTime<Utc>>) -> String {

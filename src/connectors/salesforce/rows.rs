@@ -286,6 +286,14 @@ mod tests {
     }
 
     #[test]
+    fn no_cut_of_a_page_is_taken_for_a_page() {
+        let whole = PAGE.trim_end();
+        for end in (0..whole.len()).filter(|end| whole.is_char_boundary(*end)) {
+            assert!(envelope(&whole.as_bytes()[..end]).is_err(), "{end}");
+        }
+    }
+
+    #[test]
     fn broken_pages_are_named() {
         for (body, code) in [
             ("", "empty-body"),

@@ -3,7 +3,7 @@
 //! Source: SOQL and SOSL Reference, "Quoted String Escape Sequences" and "Date Formats".
 
 use crate::connectors::{Fault, FaultKind};
-use crate::record::{FieldType, Value};
+use crate::record::{FieldType, SalesforceId, Value};
 use chrono::{DateTime, SecondsFormat, Utc};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
@@ -48,9 +48,11 @@ pub fn literal(value: &Value, ty: &FieldType) -> Option<String> {
         (FieldType::Integer | FieldType::Decimal { .. }, Value::Decimal(d)) => Some(d.to_string()),
         // Canonical forms, checked when the value was made canonical.
         (FieldType::Date | FieldType::Instant, Value::Text(t)) => Some(t.clone()),
-        (FieldType::Text { .. } | FieldType::Email { .. } | FieldType::Reference { .. }, Value::Text(t)) => {
+        (FieldType::Text { .. } | FieldType::Email { .. }, Value::Text(t)) => {
             (!t.is_empty() && t.chars().count() <= LITERAL_MAX_CHARS).then(|| quoted(t))
         }
+        // What is no id makes the whole query an error.
+        (FieldType::Reference { .. }, Value::Text(t)) => SalesforceId::parse(t).ok().map(|id| quoted(id.as_str())),
         _ => None,
     }
 }
@@ -179,6 +181,9 @@ mod tests {
         assert_eq!(literal(&Value::Bool(true), &FieldType::Boolean).unwrap(), "TRUE");
         assert_eq!(literal(&Value::text("2026-01-02"), &FieldType::Date).unwrap(), "2026-01-02");
         assert_eq!(literal(&Value::text("x"), &text).unwrap(), "'x'");
+        let lookup = FieldType::Reference { to: "Account".into() };
+        assert_eq!(literal(&Value::text("001D000000IqhSL"), &lookup).unwrap(), "'001D000000IqhSLIAZ'");
+        assert!(literal(&Value::text("x' OR Id != '"), &lookup).is_none());
         assert!(literal(&Value::Null, &text).is_none());
         assert!(literal(&Value::text("x".repeat(4001)), &text).is_none());
     }

@@ -310,7 +310,8 @@ fn refused<'a>(mut batch: Batch<'a>, fault: Fault, sheet: &mut Sheet<'a>, queue:
         }
         FaultKind::Retry => {
             each(&batch, sheet, &failed(&fault));
-            Ok(())
+            // A host that cannot be reached is not asked once more for every batch.
+            if fault.code == "not-sent" { Err(fault) } else { Ok(()) }
         }
         FaultKind::Record | FaultKind::Setup if concerns_all(&fault.code) => {
             each(&batch, sheet, &failed(&fault));

@@ -91,7 +91,9 @@ impl World {
         let all = match operation.as_str() {
             "query" => false,
             "queryAll" => true,
-            _ => return Err(SfError::bad("INVALIDJOB", format!("operation {operation} is not for query jobs"))),
+            _ => {
+                return Err(SfError::bad("INVALIDJOB", format!("operation {operation} is not for query jobs")));
+            }
         };
         let plan = plan(self, &text)?;
         let shape = &self.schema.objects[plan.object];
@@ -194,7 +196,9 @@ impl World {
         match (state.as_str(), job.state) {
             ("Aborted", "Open" | "UploadComplete" | "InProgress") => job.state = "Aborted",
             ("UploadComplete", "Open") => {
-                let Some(upload) = job.upload.take() else { return Err(SfError::bad("INVALIDJOBSTATE", "nothing was uploaded")) };
+                let Some(upload) = job.upload.take() else {
+                    return Err(SfError::bad("INVALIDJOBSTATE", "nothing was uploaded"));
+                };
                 job.state = "UploadComplete";
                 let (object, operation, key, delimiter, user) =
                     (job.object.clone(), job.operation.clone(), job.key.clone(), job.delimiter.1, job.user);
@@ -226,7 +230,7 @@ impl World {
     }
 
     /// Header of the input, then the rows that went well and those that did not, each with two columns in front.
-    #[expect(clippy::type_complexity, reason = "three lists of rows")]
+    #[allow(clippy::type_complexity, reason = "three lists of rows")]
     fn load(
         &mut self,
         object: &str,
@@ -348,7 +352,9 @@ impl Job {
             "systemModstamp": stamp(self.created), "state": self.state, "concurrencyMode": "Parallel", "contentType": "CSV", "apiVersion": version,
             "lineEnding": self.ending, "columnDelimiter": self.delimiter.0,
         });
-        let Some(map) = json.as_object_mut() else { return json };
+        let Some(map) = json.as_object_mut() else {
+            return json;
+        };
         if !self.query {
             map.insert("contentUrl".to_owned(), json!(format!("services/data/{}/jobs/ingest/{id}/batches", self.version)));
             map.insert("externalIdFieldName".to_owned(), json!(self.key));

@@ -209,7 +209,7 @@ impl World {
         Ok(Reply::json(201, json!({"hasErrors": false, "results": results}).to_string()))
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one recursive walk")]
+    #[allow(clippy::too_many_arguments, reason = "one recursive walk")]
     fn grow(
         &mut self,
         object: usize,
@@ -292,11 +292,7 @@ fn parts(requests: &Value, max: usize) -> Outcome<Vec<Part>> {
 fn is_heavy(url: &str) -> bool {
     let path = url.split('?').next().unwrap_or_default().to_ascii_lowercase();
     let mut steps = path.split('/').filter(|step| !step.is_empty()).skip(3);
-    match (steps.next(), steps.next()) {
-        (Some("query" | "queryall"), _) => true,
-        (Some("composite"), Some("sobjects")) => true,
-        _ => false,
-    }
+    matches!((steps.next(), steps.next()), (Some("query" | "queryall"), _) | (Some("composite"), Some("sobjects")))
 }
 
 fn halted(text: &str) -> SfError {

@@ -114,7 +114,9 @@ impl World {
             }
             "activate_order" => self.activate_order_at(id, stamp)?,
             "purge_delete_log" => self.purge_delete_log(),
-            _ => return Err(SfError::bad("INVALID_INPUT", format!("there is no edit \"{verb}\""))),
+            _ => {
+                return Err(SfError::bad("INVALID_INPUT", format!("there is no edit \"{verb}\"")));
+            }
         }
         Ok(id.to_owned())
     }

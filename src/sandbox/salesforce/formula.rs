@@ -131,7 +131,9 @@ impl Parser<'_> {
         loop {
             self.skip();
             let found = OPERATORS.iter().find(|(sign, _, _)| self.rest.starts_with(sign));
-            let Some((sign, op, strength)) = found.filter(|(_, _, strength)| *strength > least) else { break };
+            let Some((sign, op, strength)) = found.filter(|(_, _, strength)| *strength > least) else {
+                break;
+            };
             self.rest = &self.rest[sign.len()..];
             let right = self.expression(*strength)?;
             left = Node::Binary(*op, Box::new(left), Box::new(right));
@@ -151,8 +153,14 @@ impl Parser<'_> {
                 Ok(inner)
             }
             '-' => {
+                self.depth += 1;
+                if self.depth > DEPTH_MAX {
+                    return Err(self.says("nested too deep"));
+                }
                 self.rest = &self.rest[1..];
-                Ok(Node::Negative(Box::new(self.operand()?)))
+                let inner = self.operand()?;
+                self.depth -= 1;
+                Ok(Node::Negative(Box::new(inner)))
             }
             '"' | '\'' => self.string(first),
             '0'..='9' => {
@@ -301,7 +309,7 @@ fn call(function: Function, given: &[Node], scope: &dyn Scope) -> Val<'static> {
             let skipped = text.chars().count().saturating_sub(count(&argument(1)));
             filled(text.chars().skip(skipped).collect())
         }
-        #[expect(clippy::cast_precision_loss, reason = "a length of a text")]
+        #[allow(clippy::cast_precision_loss, reason = "a length of a text")]
         Function::Len => Val::Num(text(0).chars().count() as f64),
         Function::Round => {
             let places = i32::try_from(count(&argument(1))).unwrap_or(0).min(15);
@@ -324,7 +332,7 @@ fn truth(val: &Val<'_>) -> bool {
     matches!(val, Val::Bool(true))
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to what a text can hold")]
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to what a text can hold")]
 fn count(val: &Val<'_>) -> usize {
     val.number().unwrap_or(0.0).clamp(0.0, 100_000.0) as usize
 }
@@ -371,7 +379,7 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_is_said() {
-        for formula in ["VLOOKUP(a)", "IF(1)", "'open", "(1", "1 +", "a b", &"(".repeat(200)] {
+        for formula in ["VLOOKUP(a)", "IF(1)", "'open", "(1", "1 +", "a b", &"(".repeat(200), &"-".repeat(100_000)] {
             assert!(Formula::parse(formula).is_err(), "{formula}");
         }
     }

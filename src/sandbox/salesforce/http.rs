@@ -18,7 +18,7 @@ use super::ids::Id;
 use super::world::World;
 
 /// One request, taken apart.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Call {
     pub method: String,
     /// Decoded, without empty ones; of a data call those after the version.
@@ -131,7 +131,9 @@ async fn answer(State(world): State<Shared>, request: Request) -> Response<Body>
     }
     let headers = parts.headers.iter().filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned())));
     let headers = headers.collect();
-    let Ok(body) = to_bytes(body, BODY_MAX_BYTES).await else { return respond(Reply::html(413, "<h1>Request Entity Too Large</h1>")) };
+    let Ok(body) = to_bytes(body, BODY_MAX_BYTES).await else {
+        return respond(Reply::html(413, "<h1>Request Entity Too Large</h1>"));
+    };
     let call = Call::new(parts.method.as_str(), target, headers, body);
     let control = call.path.first().is_some_and(|first| first == "__control");
     let latency = if control { 0 } else { locked(&world).settings.latency_ms };

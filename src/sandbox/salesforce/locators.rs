@@ -36,7 +36,9 @@ impl World {
             > self.settings.max_cursors.max(1)
         {
             let own = self.locators.open.iter().filter(|(_, open)| open.user == user && open.parent.is_none());
-            let Some(oldest) = own.min_by_key(|(id, open)| (open.used, **id)).map(|(id, _)| *id) else { break };
+            let Some(oldest) = own.min_by_key(|(id, open)| (open.used, **id)).map(|(id, _)| *id) else {
+                break;
+            };
             self.locators.open.remove(&oldest);
             self.locators.open.retain(|_, open| open.parent != Some(oldest));
         }
@@ -79,7 +81,9 @@ impl World {
 
     /// Rows that ORDER BY leaves tied change places, also across the page boundary.
     fn shuffle(&mut self, id: Id) {
-        let Some(mut cursor) = self.locators.open.remove(&id) else { return };
+        let Some(mut cursor) = self.locators.open.remove(&id) else {
+            return;
+        };
         self.shuffle_ids(&mut cursor.ids, &cursor.ties);
         self.locators.open.insert(id, cursor);
     }

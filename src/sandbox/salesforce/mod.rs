@@ -5,18 +5,24 @@
 //! The control routes are described in [`control`].
 
 mod bulk;
+mod changes;
 mod collections;
 mod composite;
+mod conditions;
 pub mod control;
+mod deletion;
 mod describe;
 mod error;
+mod face;
 mod formula;
 mod http;
 mod ids;
 mod locators;
 mod oauth;
 mod orders;
+mod queries;
 mod read;
+mod records;
 mod rest;
 mod schema;
 pub mod settings;
@@ -27,6 +33,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod value;
+mod values;
 mod world;
 mod write;
 

@@ -14,14 +14,13 @@ use super::http::{Call, Reply};
 use super::ids::Id;
 use super::world::{Outcome, World};
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Sessions {
     open: HashMap<String, Session>,
     refresh: HashMap<String, Refresh>,
     made: u64,
 }
 
-#[derive(Debug)]
 struct Session {
     user: Id,
     used: i64,
@@ -29,7 +28,6 @@ struct Session {
     family: Option<u64>,
 }
 
-#[derive(Debug)]
 struct Refresh {
     family: u64,
     spent: bool,
@@ -160,7 +158,9 @@ impl World {
         };
         let part = |text: &str| -> Option<Value> { serde_json::from_slice(&URL_SAFE_NO_PAD.decode(text).ok()?).ok() };
         let (head, body) = (part(header), part(claims));
-        let (Some(head), Some(body)) = (head, body) else { return Err(invalid("invalid assertion")) };
+        let (Some(head), Some(body)) = (head, body) else {
+            return Err(invalid("invalid assertion"));
+        };
         if head["alg"] != "RS256" {
             return Err(invalid("algorithm not supported"));
         }

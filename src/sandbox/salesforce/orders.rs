@@ -47,7 +47,9 @@ pub(super) fn before_change(world: &mut World, object: usize, row: &mut Row, cha
 
 /// Fills what is derived from other fields of the same row.
 pub(super) fn after_write(world: &mut World, object: usize, id: Id) {
-    let Some(mut row) = world.tables[object].rows.get(&id).cloned() else { return };
+    let Some(mut row) = world.tables[object].rows.get(&id).cloned() else {
+        return;
+    };
     match world.schema.objects[object].name.as_str() {
         "OrderItem" => {
             let total =
@@ -55,11 +57,27 @@ pub(super) fn after_write(world: &mut World, object: usize, id: Id) {
             put(world, object, &mut row, "TotalPrice", total);
             let quantity = number(world, object, &row, "Quantity").map(Cell::Num);
             put(world, object, &mut row, "AvailableQuantity", quantity);
+            touch_order(world, object, &row, row.stamp);
         }
         "Opportunity" => stage(world, object, &mut row),
         _ => return,
     }
     world.store(object, id, Some(row));
+}
+
+/// The total of an order rolls up: its stamp moves with its lines, its modification date does not.
+fn touch_order(world: &mut World, object: usize, line: &Row, at: i64) {
+    let found = field_ref(world, object, line, "OrderId").and_then(|id| world.row_of(id)).map(|(orders, order)| (orders, order.clone()));
+    if let Some((orders, mut order)) = found.filter(|(_, order)| order.deleted.is_none()) {
+        order.stamp = at;
+        world.store(orders, order.id, Some(order));
+    }
+}
+
+pub(super) fn after_remove(world: &mut World, object: usize, row: &Row, at: i64) {
+    if world.schema.objects[object].name == "OrderItem" {
+        touch_order(world, object, row, at);
+    }
 }
 
 pub(super) fn before_remove(world: &World, object: usize, id: Id) -> Outcome<()> {
@@ -136,14 +154,18 @@ fn change_order(world: &mut World, object: usize, row: &mut Row, changes: &Chang
 fn new_item(world: &World, object: usize, row: &mut Row) -> Outcome<()> {
     let integrity = |text: &str, field: &str| SfError::bad("FIELD_INTEGRITY_EXCEPTION", text).on(field);
     let order = field_ref(world, object, row, "OrderId").and_then(|id| world.row_of(id));
-    let Some((orders, order)) = order else { return Ok(()) };
+    let Some((orders, order)) = order else {
+        return Ok(());
+    };
     if is_activated(world, order.id) {
         return Err(locked());
     }
     let book = field_ref(world, orders, order, "Pricebook2Id");
     let book = book.ok_or_else(|| integrity("The order has no price book.", "OrderId"))?;
     let entry = field_ref(world, object, row, "PricebookEntryId").and_then(|id| world.row_of(id));
-    let Some((entries, entry)) = entry else { return Ok(()) };
+    let Some((entries, entry)) = entry else {
+        return Ok(());
+    };
     if field_ref(world, entries, entry, "Pricebook2Id") != Some(book) {
         return Err(integrity("The price book entry is not of the price book of the order.", "PricebookEntryId"));
     }
@@ -159,7 +181,9 @@ fn new_item(world: &World, object: usize, row: &mut Row) -> Outcome<()> {
 
 fn new_entry(world: &World, object: usize, row: &mut Row) -> Outcome<()> {
     let (book, product) = (field_ref(world, object, row, "Pricebook2Id"), field_ref(world, object, row, "Product2Id"));
-    let (Some(book), Some(product)) = (book, product) else { return Ok(()) };
+    let (Some(book), Some(product)) = (book, product) else {
+        return Ok(());
+    };
     let shape = &world.schema.objects[object];
     let of_product: Vec<&Row> = shape
         .find("Product2Id")
@@ -366,6 +390,21 @@ mod tests {
         shop.world.insert("PricebookEntry", &standard).unwrap();
         shop.world.insert("PricebookEntry", &entry).unwrap();
         assert_eq!(shop.world.insert("PricebookEntry", &entry).unwrap_err().code, "DUPLICATE_VALUE");
+    }
+
+    #[test]
+    fn a_line_moves_the_stamp_of_its_order_but_not_its_modification() {
+        let mut shop = shop();
+        let order = shop.order();
+        let before = shop.see(&order);
+        shop.world.clock().advance(chrono::Duration::seconds(10));
+        let item = shop.item(&order).unwrap();
+        let with_line = shop.see(&order);
+        assert_ne!(with_line["SystemModstamp"], before["SystemModstamp"]);
+        assert_eq!(with_line["LastModifiedDate"], before["LastModifiedDate"]);
+        shop.world.clock().advance(chrono::Duration::seconds(10));
+        shop.world.delete("OrderItem", &item).unwrap();
+        assert_ne!(shop.see(&order)["SystemModstamp"], with_line["SystemModstamp"]);
     }
 
     #[test]

@@ -37,7 +37,7 @@ impl World {
                 let field = self.schema.objects[at].find(field);
                 sum + field.and_then(|field| self.val(at, row, field).number()).unwrap_or(0.0)
             })),
-            #[expect(clippy::cast_precision_loss, reason = "a count of rows in memory")]
+            #[allow(clippy::cast_precision_loss, reason = "a count of rows in memory")]
             Source::Count { child, lookup } => Val::Num(self.children_of(child, lookup, row.id).count() as f64),
             Source::Nothing => Val::Null,
         }
@@ -98,7 +98,7 @@ impl World {
 
 fn stored(kind: Kind, cell: Option<&Cell>) -> Val<'_> {
     match (kind, cell) {
-        #[expect(clippy::cast_possible_truncation, reason = "checked against the precision when written")]
+        #[allow(clippy::cast_possible_truncation, reason = "checked against the precision when written")]
         (Kind::Int, Some(Cell::Num(num))) => Val::Int(*num as i64),
         (Kind::Boolean, None) => Val::Bool(false),
         (_, Some(cell)) => Val::from(cell),

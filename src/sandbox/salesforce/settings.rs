@@ -26,7 +26,7 @@ use serde_json::Value;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-#[expect(clippy::struct_excessive_bools, reason = "a panel of independent switches")]
+#[allow(clippy::struct_excessive_bools, reason = "a panel of independent switches")]
 pub struct Settings {
     pub page_size: usize,
     pub jitter_pages: bool,

@@ -19,7 +19,9 @@ const OBJECTS: &str = "force-app/main/default/objects";
 /// # Errors
 /// Names the file that cannot be read and why.
 pub fn deploy(schema: &mut Schema) -> Result<(), String> {
-    let Some(objects) = PROJECT.get_dir(OBJECTS) else { return Ok(()) };
+    let Some(objects) = PROJECT.get_dir(OBJECTS) else {
+        return Ok(());
+    };
     let mut folders: Vec<&Dir<'_>> = objects.dirs().collect();
     folders.sort_by_key(|folder| folder.path());
     let mut customs = 0;
@@ -35,7 +37,9 @@ pub fn deploy(schema: &mut Schema) -> Result<(), String> {
     }
     for folder in folders {
         let name = folder.path().file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let Some(fields) = folder.get_dir(folder.path().join("fields")) else { continue };
+        let Some(fields) = folder.get_dir(folder.path().join("fields")) else {
+            continue;
+        };
         let mut files: Vec<_> = fields.files().collect();
         files.sort_by_key(|file| file.path());
         for file in files {
@@ -268,7 +272,9 @@ impl FieldMeta {
     }
 
     fn default_cell(&self, kind: Kind) -> Result<Option<Cell>, String> {
-        let Some(written) = &self.default_value else { return Ok(None) };
+        let Some(written) = &self.default_value else {
+            return Ok(None);
+        };
         let plain = written.trim().trim_matches('"');
         let cell = match kind {
             Kind::Double | Kind::Currency | Kind::Percent | Kind::Int => plain.parse().ok().map(Cell::Num),
@@ -322,7 +328,9 @@ mod tests {
         let mut seen = 0;
         for folder in folders {
             let object = folder.path().file_name().and_then(|name| name.to_str()).expect("a name");
-            let Some(fields) = folder.get_dir(folder.path().join("fields")) else { continue };
+            let Some(fields) = folder.get_dir(folder.path().join("fields")) else {
+                continue;
+            };
             for file in fields.files() {
                 let name = file.path().file_name().and_then(|name| name.to_str()).expect("a name");
                 let name = name.trim_end_matches(".field-meta.xml");

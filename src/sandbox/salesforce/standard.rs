@@ -381,7 +381,9 @@ pub(super) fn custom_object(name: &str, label: &str, plural: &str, prefix: &str)
 
 fn add_fields(object: &mut Object, line: &str) {
     // Picklist values contain blanks: the kind ends at its closing parenthesis.
-    let Some((name, rest)) = line.split_once(' ') else { return };
+    let Some((name, rest)) = line.split_once(' ') else {
+        return;
+    };
     let (kind, arguments, rest) = match rest.find('(') {
         Some(open) if !rest[..open].contains(' ') => {
             let close = rest.rfind(')').unwrap_or(rest.len());

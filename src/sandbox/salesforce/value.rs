@@ -90,7 +90,7 @@ impl Val<'_> {
     #[must_use]
     pub fn number(&self) -> Option<f64> {
         match self {
-            #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^52")]
+            #[allow(clippy::cast_precision_loss, reason = "counts stay far below 2^52")]
             Val::Int(int) => Some(*int as f64),
             Val::Num(num) => Some(*num),
             Val::Null | Val::Text(_) | Val::Bool(_) | Val::Date(_) | Val::Time(_) | Val::Ref(_) | Val::Json(_) => None,

@@ -1,16 +1,17 @@
-//! Writing rows the way the platform does: values checked and normalised, references followed, unique fields unique,
-//! stamps set, deletions cascading into the bin.
+//! Creating and changing rows the way the platform does: what is required is there, what is unique is unique, the customer's
+//! own rules and triggers run, and stamps are set.
 //!
-//! The special rules of orders are in [`super::orders`].
+//! How a value is read is in [`super::values`], deletion in [`super::deletion`], the special rules of orders in
+//! [`super::orders`].
 
 use serde_json::{Map, Value};
 
 use super::error::SfError;
 use super::ids::Id;
 use super::orders;
-use super::schema::{Field, Kind, OnParentDelete, Source};
+use super::schema::{Kind, Source};
 use super::table::Row;
-use super::value::{Cell, Val, fold, parse_date, parse_instant};
+use super::value::{Cell, Val};
 use super::world::{Outcome, World};
 
 /// Who writes, and when.
@@ -24,7 +25,7 @@ pub(super) struct Author {
     /// CSV knows only texts.
     pub from_text: bool,
     /// Building the org itself: read-only objects too.
-    setup: bool,
+    pub setup: bool,
 }
 
 impl Author {
@@ -130,7 +131,7 @@ impl World {
         Err(if self.schema.objects[object].bin { SfError::is_deleted() } else { SfError::no_such_record() })
     }
 
-    fn unlock(&mut self, id: Id) -> Outcome<()> {
+    pub(super) fn unlock(&mut self, id: Id) -> Outcome<()> {
         match self.locks.get_mut(&id) {
             Some(times) if *times > 0 => {
                 *times -= 1;
@@ -139,136 +140,6 @@ impl World {
             }
             _ => Ok(()),
         }
-    }
-
-    // ---- values -----------------------------------------------------------------------------------------------------
-
-    fn read_fields(&self, object: usize, fields: &Map<String, Value>, by: &Author, creating: bool) -> Outcome<Changes> {
-        let shape = &self.schema.objects[object];
-        let mut changes = Changes::with_capacity(fields.len());
-        let mut refused = Vec::new();
-        for (name, value) in fields {
-            if name == "attributes" {
-                continue;
-            }
-            let Some(at) = shape.find(name).filter(|at| !by.api || self.visible(object, *at)) else {
-                let Some(at) = shape.by_relationship(name).filter(|_| value.is_object()) else {
-                    let text = format!("No such column '{name}' on sobject of type {}", shape.name);
-                    return Err(SfError::bad("INVALID_FIELD", text));
-                };
-                changes.push((at, Some(Cell::Ref(self.by_foreign_key(object, at, value)?))));
-                continue;
-            };
-            let field = shape.field(at);
-            if field.kind == Kind::Id && creating {
-                return Err(SfError::bad("INVALID_FIELD_FOR_INSERT_UPDATE", "cannot specify Id in an insert call").on("Id"));
-            }
-            let writable = if creating { field.createable } else { field.updateable };
-            let allowed = writable && field.source == Source::Stored && !(by.api && self.read_only.contains(&(object, at)));
-            if !allowed && !by.setup {
-                refused.push(field.name.clone());
-                continue;
-            }
-            changes.push((at, self.read_value(field, value, by)?));
-        }
-        if refused.is_empty() {
-            return Ok(changes);
-        }
-        let text = format!(
-            "Unable to create/update fields: {}. Please check the security settings of this field and verify that it is read/write for your profile or permission set.",
-            refused.join(", ")
-        );
-        Err(SfError { fields: refused, ..SfError::bad("INVALID_FIELD_FOR_INSERT_UPDATE", text) })
-    }
-
-    fn read_value(&self, field: &Field, value: &Value, by: &Author) -> Outcome<Option<Cell>> {
-        let wrong = |kind: &str| {
-            let (token, shown) = match value {
-                Value::String(text) => ("VALUE_STRING", text.clone()),
-                Value::Number(number) => ("VALUE_NUMBER_FLOAT", number.to_string()),
-                Value::Bool(bool) => (if *bool { "VALUE_TRUE" } else { "VALUE_FALSE" }, bool.to_string()),
-                Value::Array(_) => ("START_ARRAY", "[".to_owned()),
-                Value::Object(_) => ("START_OBJECT", "{".to_owned()),
-                Value::Null => ("VALUE_NULL", String::new()),
-            };
-            let text = format!(
-                "Cannot deserialize instance of {kind} from {token} value {shown} or request may be missing a required field at [line:1, column:2]"
-            );
-            SfError::bad("JSON_PARSER_ERROR", text)
-        };
-        let text = match value {
-            Value::Null => return Ok(None),
-            Value::String(text) => Some(text.trim()),
-            _ => None,
-        };
-        if text == Some("") && (field.kind != Kind::Boolean || by.from_text) {
-            return Ok(None);
-        }
-        match field.kind {
-            Kind::Boolean => match (value, text.map(str::to_ascii_lowercase).as_deref()) {
-                (Value::Bool(bool), _) => Ok(Some(Cell::Bool(*bool))),
-                (_, Some("true" | "1")) => Ok(Some(Cell::Bool(true))),
-                (_, Some("false" | "0")) => Ok(Some(Cell::Bool(false))),
-                _ => Err(wrong("boolean")),
-            },
-            Kind::Int | Kind::Double | Kind::Currency | Kind::Percent => {
-                let number = value.as_f64().or_else(|| text.and_then(|text| text.parse().ok()));
-                let kind = if field.kind == Kind::Int { "int" } else { "double" };
-                let number = number.filter(|number| number.is_finite()).ok_or_else(|| wrong(kind))?;
-                in_range(field, number).map(|number| Some(Cell::Num(number)))
-            }
-            Kind::Date => text.and_then(parse_date).map(|date| Some(Cell::Date(date))).ok_or_else(|| wrong("date")),
-            Kind::DateTime => {
-                let time = text.and_then(|text| parse_instant(text).or_else(|| parse_date(text).map(super::value::midnight)));
-                time.map(|time| Some(Cell::Time(time))).ok_or_else(|| wrong("datetime"))
-            }
-            Kind::Reference | Kind::Id => self.read_reference(field, text.ok_or_else(|| wrong("reference"))?),
-            Kind::Text | Kind::TextArea | Kind::LongText | Kind::Email | Kind::Phone | Kind::Url | Kind::Picklist | Kind::MultiPicklist => {
-                let text = text.ok_or_else(|| wrong("string"))?;
-                checked_text(field, text).map(|text| Some(Cell::Text(text.into())))
-            }
-            Kind::Address => Err(wrong("address")),
-        }
-    }
-
-    fn read_reference(&self, field: &Field, text: &str) -> Outcome<Option<Cell>> {
-        let wrong_type = || SfError::bad("MALFORMED_ID", format!("{}: id value of incorrect type: {text}", field.label)).on(&field.name);
-        let id = Id::parse(text).ok_or_else(wrong_type)?;
-        let target = self.schema.by_prefix(id.prefix());
-        if !target.is_some_and(|target| field.targets.contains(&target)) {
-            return Err(SfError { code: "FIELD_INTEGRITY_EXCEPTION".to_owned(), ..wrong_type() });
-        }
-        match self.row_of(id) {
-            Some((_, row)) if row.deleted.is_none() => Ok(Some(Cell::Ref(id))),
-            _ => Err(SfError::bad("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id").on(&field.name)),
-        }
-    }
-
-    /// `"Account": {"Lockstep_Id__c": "x"}` in place of an id.
-    fn by_foreign_key(&self, object: usize, lookup: u16, value: &Value) -> Outcome<Id> {
-        let field = self.schema.objects[object].field(lookup);
-        let keys = value.as_object().into_iter().flatten().filter(|(key, _)| *key != "attributes");
-        for (key, wanted) in keys {
-            for target in &field.targets {
-                let shape = &self.schema.objects[*target];
-                let Some(at) = shape.find(key).filter(|at| shape.field(*at).external_id) else { continue };
-                let wanted = wanted.as_str().map_or_else(|| wanted.to_string(), str::to_owned);
-                let found = self.live_with_key(*target, at, &wanted);
-                return match found.as_slice() {
-                    [one] => Ok(*one),
-                    [] => Err(SfError::bad(
-                        "INVALID_FIELD",
-                        format!("Foreign key external ID: {wanted} not found for field {} in entity {}", shape.field(at).name, shape.name),
-                    )),
-                    _ => Err(SfError::bad("DUPLICATE_EXTERNAL_ID", format!("external id {wanted} matches more than one record"))),
-                };
-            }
-        }
-        let text = format!(
-            "The external foreign key reference does not reference a valid entity: {}",
-            field.relationship.as_deref().unwrap_or_default()
-        );
-        Err(SfError::bad("INVALID_FIELD", text))
     }
 
     /// The live rows that hold this value in a key field.
@@ -292,7 +163,7 @@ impl World {
         Err(SfError { fields: missing, ..SfError::bad("REQUIRED_FIELD_MISSING", text) })
     }
 
-    fn unique(&self, object: usize, row: &Row) -> Outcome<()> {
+    pub(super) fn unique(&self, object: usize, row: &Row) -> Outcome<()> {
         let shape = &self.schema.objects[object];
         for (at, field) in shape.numbered().filter(|(_, field)| field.unique) {
             let Some(cell) = row.get(at) else { continue };
@@ -347,7 +218,9 @@ impl World {
             .map(|trigger| trigger.set.clone())
             .collect();
         for set in due {
-            let Some(mut row) = self.tables[object].rows.get(&id).cloned() else { continue };
+            let Some(mut row) = self.tables[object].rows.get(&id).cloned() else {
+                continue;
+            };
             let author = Author::hand(row.modified_by, row.stamp);
             for (field, cell) in self.read_fields(object, &set, &author, false)? {
                 row.set(field, cell);
@@ -356,181 +229,6 @@ impl World {
         }
         Ok(())
     }
-
-    // ---- deletion ---------------------------------------------------------------------------------------------------
-
-    pub(super) fn remove(&mut self, object: usize, id: Id, by: &Author) -> Outcome<()> {
-        self.live(object, id)?;
-        let shape = &self.schema.objects[object];
-        if !shape.deletable || !shape.writable {
-            return Err(SfError::bad("INSUFFICIENT_ACCESS_OR_READONLY", format!("entity type cannot be deleted: {}", shape.name)));
-        }
-        self.unlock(id)?;
-        self.atomically(|world| {
-            orders::before_remove(world, object, id)?;
-            world.bury(object, id, None, None, by.at)
-        })
-    }
-
-    /// Deletes one row and, first, what hangs on it.
-    fn bury(&mut self, object: usize, id: Id, with: Option<Id>, master: Option<Id>, at: i64) -> Outcome<()> {
-        let Some(mut row) = self.tables[object].rows.get(&id).filter(|row| row.deleted.is_none()).cloned() else { return Ok(()) };
-        row.deleted = Some(at);
-        row.deleted_with = with;
-        row.master = master;
-        row.stamp = at;
-        self.store(object, id, Some(row));
-        self.log_deletion(object, at, id);
-        if master.is_none() {
-            for (child, field, rows) in self.dependants(object, id) {
-                let rule = self.schema.objects[child].field(field).on_parent_delete;
-                for child_id in rows {
-                    match rule {
-                        OnParentDelete::Keep => {}
-                        OnParentDelete::Cascade => {
-                            orders::before_remove(self, child, child_id)?;
-                            self.bury(child, child_id, Some(with.unwrap_or(id)), None, at)?;
-                        }
-                        OnParentDelete::Restrict => {
-                            let text =
-                                format!("Your attempt to delete this record could not be completed because it is referenced by {child_id}");
-                            return Err(SfError::bad("DELETE_FAILED", text));
-                        }
-                        OnParentDelete::SetNull => {
-                            // No stamp moves: nothing tells of a lookup that was cleared this way.
-                            let cleared = self.tables[child].rows.get(&child_id).cloned();
-                            if let Some(mut row) = cleared {
-                                row.set(field, None);
-                                self.store(child, child_id, Some(row));
-                            }
-                        }
-                    }
-                }
-            }
-        }
-        // What never enters the bin is gone at once, unless its parent may bring it back.
-        if !self.schema.objects[object].bin && with.is_none() {
-            self.store(object, id, None);
-        }
-        Ok(())
-    }
-
-    /// Live rows that point at this one: `(object, lookup, ids)`.
-    fn dependants(&self, object: usize, id: Id) -> Vec<(usize, u16, Vec<Id>)> {
-        let mut found = Vec::new();
-        for child in &self.schema.objects[object].children {
-            let Some(ids) = self.tables[child.object].with_parent(child.field, id) else { continue };
-            let live = |id: &Id| self.tables[child.object].rows.get(id).is_some_and(|row| row.deleted.is_none());
-            let ids: Vec<Id> = ids.filter(live).collect();
-            if !ids.is_empty() {
-                found.push((child.object, child.field, ids));
-            }
-        }
-        found
-    }
-
-    pub(super) fn restore(&mut self, object: usize, id: Id, by: &Author) -> Outcome<()> {
-        let row = self.tables[object].rows.get(&id).filter(|row| row.deleted.is_some() && row.master.is_none());
-        if row.is_none() {
-            return Err(SfError::bad("UNDELETE_FAILED", "entity is not in the recycle bin"));
-        }
-        self.atomically(|world| {
-            let mut back = vec![(object, id)];
-            for (at, table) in world.tables.iter().enumerate() {
-                let along = table.rows.values().filter(|row| row.deleted_with == Some(id));
-                back.extend(along.map(|row| (at, row.id)));
-            }
-            for (object, id) in back {
-                let Some(mut row) = world.tables[object].rows.get(&id).cloned() else { continue };
-                if let Some(at) = row.deleted {
-                    world.unlog_deletion(object, at, id);
-                }
-                (row.deleted, row.deleted_with, row.stamp) = (None, None, by.at);
-                world.unique(object, &row)?;
-                world.store(object, id, Some(row));
-            }
-            Ok(())
-        })
-    }
-
-    pub(super) fn merge_rows(&mut self, object: usize, winner: Id, losers: &[Id], fields: &Map<String, Value>, by: &Author) -> Outcome<()> {
-        let shape = &self.schema.objects[object];
-        if !shape.mergeable || losers.is_empty() || losers.len() > 2 || losers.contains(&winner) {
-            return Err(SfError::bad("INVALID_INPUT", "one or two other records of Account or Contact can be merged into one"));
-        }
-        for id in losers.iter().chain([&winner]) {
-            self.live(object, *id)?;
-        }
-        self.atomically(|world| {
-            for loser in losers {
-                for (child, field, rows) in world.dependants(object, *loser) {
-                    for id in rows {
-                        if let Some(mut row) = world.tables[child].rows.get(&id).cloned() {
-                            row.set(field, Some(Cell::Ref(winner)));
-                            (row.modified, row.stamp, row.modified_by) = (by.at, by.at, by.user);
-                            world.store(child, id, Some(row));
-                        }
-                    }
-                }
-                world.bury(object, *loser, None, Some(winner), by.at)?;
-            }
-            world.change(object, winner, fields, by)
-        })
-    }
-}
-
-fn checked_text(field: &Field, text: &str) -> Outcome<String> {
-    let length = text.chars().count();
-    let limit = usize::try_from(field.length).unwrap_or(usize::MAX);
-    if limit > 0 && length > limit {
-        let shown: String = text.chars().take(255).collect();
-        let text = format!("{}: data value too large: {shown} (max length={limit})", field.label);
-        return Err(SfError::bad("STRING_TOO_LONG", text).on(&field.name));
-    }
-    if field.kind == Kind::Email && !looks_like_email(text) {
-        return Err(SfError::bad("INVALID_EMAIL_ADDRESS", format!("{}: invalid email address: {text}", field.label)).on(&field.name));
-    }
-    if field.restricted {
-        return restricted(field, text);
-    }
-    Ok(text.to_owned())
-}
-
-fn restricted(field: &Field, text: &str) -> Outcome<String> {
-    let known = |one: &str| field.picklist.iter().find(|pick| pick.active && fold(&pick.value) == fold(one)).map(|pick| pick.value.clone());
-    let values: Option<Vec<String>> = match field.kind {
-        Kind::MultiPicklist => text.split(';').map(|one| known(one.trim())).collect(),
-        _ => known(text).map(|value| vec![value]),
-    };
-    values.map(|values| values.join(";")).ok_or_else(|| {
-        let text = format!("{}: bad value for restricted picklist field: {text}", field.label);
-        SfError::bad("INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST", text).on(&field.name)
-    })
-}
-
-/// Something, an at sign, a domain with a dot in it; no blanks.
-fn looks_like_email(text: &str) -> bool {
-    let Some((local, domain)) = text.rsplit_once('@') else { return false };
-    let plain = |ch: char| !ch.is_whitespace() && !matches!(ch, ',' | ';' | '<' | '>' | '(' | ')' | '"');
-    let labels = domain.split('.').collect::<Vec<_>>();
-    !local.is_empty()
-        && !local.contains('@')
-        && text.chars().all(plain)
-        && labels.len() > 1
-        && labels.iter().all(|label| !label.is_empty() && label.chars().all(|ch| ch.is_alphanumeric() || ch == '-'))
-}
-
-fn in_range(field: &Field, number: f64) -> Outcome<f64> {
-    let scale = if field.kind == Kind::Int { 0 } else { i32::try_from(field.scale).unwrap_or(0) };
-    let shift = 10_f64.powi(scale);
-    // Beyond 2^53 there are no fractions left to round.
-    let rounded = if number.abs() * shift < 9.0e15 { (number * shift).round() / shift } else { number };
-    let digits = i32::try_from(field.precision.saturating_sub(field.scale)).unwrap_or(18);
-    if rounded.abs() >= 10_f64.powi(digits) {
-        let text = format!("{}: value outside of valid range on numeric field: {number}", field.label);
-        return Err(SfError::bad("NUMBER_OUTSIDE_VALID_RANGE", text).on(&field.name));
-    }
-    Ok(rounded)
 }
 
 /// `LIC-{000000}` with 7 → `LIC-000007`
@@ -561,49 +259,6 @@ mod tests {
     }
 
     #[test]
-    fn values_are_normalised_as_the_platform_does() {
-        let mut world = world();
-        let id =
-            world.insert("account", &json!({"name": "  Acme  ", "Phone": "", "NumberOfEmployees": "12", "AnnualRevenue": 10.6})).unwrap();
-        let row = world.row("Account", &id).unwrap();
-        assert_eq!((&row["Name"], &row["Phone"], &row["NumberOfEmployees"]), (&json!("Acme"), &json!(null), &json!(12)));
-        assert_eq!(row["AnnualRevenue"], json!(11.0));
-        assert_eq!(row["OwnerId"], json!(world.human.as_str()));
-        assert_eq!(&id[..3], "001");
-    }
-
-    #[test]
-    fn each_bad_value_has_its_code() {
-        let mut world = world();
-        let account = world.insert("Account", &json!({"Name": "A"})).unwrap();
-        let contact = world.insert("Contact", &json!({"LastName": "B", "AccountId": account})).unwrap();
-        for (object, fields, expected) in [
-            ("Account", json!({}), "REQUIRED_FIELD_MISSING"),
-            ("Account", json!({"Name": " "}), "REQUIRED_FIELD_MISSING"),
-            ("Account", json!({"Name": "x".repeat(256)}), "STRING_TOO_LONG"),
-            ("Account", json!({"Name": 5}), "JSON_PARSER_ERROR"),
-            ("Account", json!({"Name": "A", "Nope": 1}), "INVALID_FIELD"),
-            ("Account", json!({"Name": "A", "SystemModstamp": "2026-01-01T00:00:00Z"}), "INVALID_FIELD_FOR_INSERT_UPDATE"),
-            ("Account", json!({"Name": "A", "NumberOfEmployees": "many"}), "JSON_PARSER_ERROR"),
-            ("Account", json!({"Name": "A", "NumberOfEmployees": 1e9}), "NUMBER_OUTSIDE_VALID_RANGE"),
-            ("Account", json!({"Name": "A", "ParentId": "nonsense"}), "MALFORMED_ID"),
-            ("Account", json!({"Name": "A", "ParentId": contact}), "FIELD_INTEGRITY_EXCEPTION"),
-            ("Account", json!({"Name": "A", "ParentId": "001D000000IqhSLIAZ"}), "INVALID_CROSS_REFERENCE_KEY"),
-            ("Contact", json!({"LastName": "B", "Name": "B"}), "INVALID_FIELD_FOR_INSERT_UPDATE"),
-            ("Contact", json!({"LastName": "B", "Email": "no-at-sign"}), "INVALID_EMAIL_ADDRESS"),
-            ("Contact", json!({"LastName": "B", "Birthdate": "2026-13-01"}), "JSON_PARSER_ERROR"),
-            (
-                "Order",
-                json!({"AccountId": account, "EffectiveDate": "2026-01-01", "Status": "Sideways"}),
-                "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST",
-            ),
-        ] {
-            assert_eq!(code(world.insert(object, &fields)), expected, "{fields}");
-        }
-        assert_eq!(world.counts()["Account"], 1);
-    }
-
-    #[test]
     fn unique_keys_tell_the_other_record_in_fifteen_characters() {
         let mut world = world();
         let first = world.insert("Account", &json!({"Name": "A", "Lockstep_Id__c": "ls-1"})).unwrap();
@@ -613,51 +268,6 @@ mod tests {
         world.insert("Account", &json!({"Name": "B", "Lockstep_Id__c": "ls-1"})).unwrap();
         assert_eq!(code(world.undelete("Account", &first)), "DUPLICATE_VALUE");
         assert_eq!(world.row("Account", &first).unwrap()["IsDeleted"], json!(true));
-    }
-
-    #[test]
-    fn deletion_takes_dependants_along_and_undelete_brings_them_back() {
-        let mut world = world();
-        let account = world.insert("Account", &json!({"Name": "A"})).unwrap();
-        let contact = world.insert("Contact", &json!({"LastName": "B", "AccountId": account})).unwrap();
-        let license = world.insert("License__c", &json!({"Account__c": account, "Contact__c": contact})).unwrap();
-        let stamp = world.row("License__c", &license).unwrap()["SystemModstamp"].clone();
-        world.clock().advance(chrono::Duration::seconds(100));
-        world.delete("Account", &account).unwrap();
-        assert_eq!(world.row("Contact", &contact).unwrap()["IsDeleted"], json!(true));
-        let left = world.row("License__c", &license).unwrap();
-        assert_eq!((&left["Account__c"], &left["IsDeleted"], &left["SystemModstamp"]), (&json!(null), &json!(false), &stamp));
-        assert_eq!(code(world.update("Account", &account, &json!({"Name": "C"}))), "ENTITY_IS_DELETED");
-        world.undelete("Account", &account).unwrap();
-        assert_eq!(world.row("Contact", &contact).unwrap()["IsDeleted"], json!(false));
-    }
-
-    #[test]
-    fn the_bin_empties_after_fifteen_days() {
-        let mut world = world();
-        let account = world.insert("Account", &json!({"Name": "A"})).unwrap();
-        world.delete("Account", &account).unwrap();
-        world.clock().advance(chrono::Duration::days(14));
-        world.settle();
-        assert!(world.row("Account", &account).is_some());
-        world.clock().advance(chrono::Duration::days(2));
-        world.settle();
-        assert!(world.row("Account", &account).is_none());
-        assert_eq!(code(world.update("Account", &account, &json!({"Name": "C"}))), "INVALID_CROSS_REFERENCE_KEY");
-    }
-
-    #[test]
-    fn a_merge_moves_the_children_and_names_the_winner() {
-        let mut world = world();
-        let winner = world.insert("Account", &json!({"Name": "Winner"})).unwrap();
-        let loser = world.insert("Account", &json!({"Name": "Loser"})).unwrap();
-        let contact = world.insert("Contact", &json!({"LastName": "B", "AccountId": loser})).unwrap();
-        world.merge("Account", &winner, &[&loser], &json!({"Phone": "1"})).unwrap();
-        let gone = world.row("Account", &loser).unwrap();
-        assert_eq!((&gone["IsDeleted"], &gone["MasterRecordId"]), (&json!(true), &json!(winner)));
-        assert_eq!(world.row("Contact", &contact).unwrap()["AccountId"], json!(winner));
-        assert_eq!(world.row("Account", &winner).unwrap()["Phone"], json!("1"));
-        assert!(world.undelete("Account", &loser).is_err());
     }
 
     #[test]
@@ -702,15 +312,5 @@ mod tests {
         let after = world.row("Contact", &contact).unwrap();
         assert_eq!((&before["Company__c"], &after["Company__c"]), (&json!("ACME"), &json!("APEX")));
         assert_eq!(before["SystemModstamp"], after["SystemModstamp"]);
-    }
-
-    #[test]
-    fn emails_by_shape() {
-        for good in ["a@b.co", "a.b+c@d-e.example", "ü@ö.de"] {
-            assert!(looks_like_email(good), "{good}");
-        }
-        for bad in ["a", "a@b", "@b.co", "a b@c.de", "a@b..co", "a@b@c.de", "a@b.co,d@e.fr"] {
-            assert!(!looks_like_email(bad), "{bad}");
-        }
     }
 }

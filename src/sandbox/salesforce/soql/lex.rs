@@ -85,7 +85,7 @@ fn number_or_date(text: &str) -> Option<Token> {
     }
     if text.contains(['T', 't']) {
         // A time without a zone is no literal.
-        let zoned = text.ends_with(['Z', 'z']) || text[11..].contains(['+', '-']);
+        let zoned = text.ends_with(['Z', 'z']) || text.get(11..).is_some_and(|rest| rest.contains(['+', '-']));
         return parse_instant(text).filter(|_| zoned).map(Token::Time);
     }
     parse_date(text).filter(|_| text.len() == 10).map(Token::Date)

@@ -401,12 +401,12 @@ impl Parser<'_> {
             _ => return Err(self.unexpected()),
         };
         self.next += 1;
-        if let Literal::Relative(word, _) = &literal {
-            if word.contains("_N_") || word.starts_with("N_") {
-                self.need_sign(":")?;
-                let count = i64::try_from(self.count()?).unwrap_or(0).min(100_000);
-                return Ok(Literal::Relative(word.clone(), count));
-            }
+        if let Literal::Relative(word, _) = &literal
+            && (word.contains("_N_") || word.starts_with("N_"))
+        {
+            self.need_sign(":")?;
+            let count = i64::try_from(self.count()?).unwrap_or(0).min(100_000);
+            return Ok(Literal::Relative(word.clone(), count));
         }
         Ok(literal)
     }
@@ -438,7 +438,7 @@ impl Parser<'_> {
     fn count(&mut self) -> Parsed<usize> {
         match self.peek() {
             Some(Token::Num(num)) if *num >= 0.0 && num.fract() == 0.0 && *num < 1e9 => {
-                #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a whole number below 1e9")]
+                #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a whole number below 1e9")]
                 let count = *num as usize;
                 self.next += 1;
                 Ok(count)

@@ -187,7 +187,7 @@ impl Planner<'_> {
                 self.field_column(scope.object, columns, steps, path)
             }
             Item::Fields(which, at) => {
-                if which != "STANDARD" && !scope.query.limit.is_some_and(|limit| limit <= 200) {
+                if which != "STANDARD" && scope.query.limit.is_none_or(|limit| limit > 200) {
                     return Err(error_at(self.text, *at, "MALFORMED_QUERY", "The SOQL FIELDS function must have a LIMIT of at most 200"));
                 }
                 for (field, known) in self.world.schema.objects[scope.object].numbered() {
@@ -208,7 +208,9 @@ impl Planner<'_> {
     }
 
     fn field_column(&self, object: usize, columns: &mut Vec<Column>, steps: &[String], path: &Path) -> Planned<()> {
-        let Some((step, rest)) = steps.split_first() else { return Ok(()) };
+        let Some((step, rest)) = steps.split_first() else {
+            return Ok(());
+        };
         if rest.is_empty() {
             let field = self.field(object, step, path)?;
             if columns.iter().any(|column| matches!(column, Column::Field(other) if *other == field)) {
@@ -225,7 +227,9 @@ impl Planner<'_> {
             columns.push(Column::Parent { lookup, name, columns: Vec::new() });
             columns.len() - 1
         });
-        let Some(Column::Parent { columns: inner, .. }) = columns.get_mut(at) else { return Ok(()) };
+        let Some(Column::Parent { columns: inner, .. }) = columns.get_mut(at) else {
+            return Ok(());
+        };
         match target {
             Some(target) => self.field_column(target, inner, rest, path),
             None => {
@@ -286,8 +290,12 @@ impl Planner<'_> {
                     let (route, _) = self.route(scope, aggregate.path.as_ref().unwrap_or(&id))?;
                     columns.push(GroupColumn { name, what: Grouped::Folded(aggregate.function, route) });
                 }
-                Item::Fields(_, at) => return Err(error_at(self.text, *at, "MALFORMED_QUERY", "FIELDS cannot be grouped")),
-                Item::Child(query) => return Err(error_at(self.text, query.from.at, "MALFORMED_QUERY", "subqueries cannot be grouped")),
+                Item::Fields(_, at) => {
+                    return Err(error_at(self.text, *at, "MALFORMED_QUERY", "FIELDS cannot be grouped"));
+                }
+                Item::Child(query) => {
+                    return Err(error_at(self.text, query.from.at, "MALFORMED_QUERY", "subqueries cannot be grouped"));
+                }
             }
         }
         plan.answer = Answer::Groups(columns, keys.into_iter().map(|(_, route)| route).collect());
@@ -407,7 +415,9 @@ impl Planner<'_> {
                     Literal::Text(text) if field.is_none_or(|field| field.is_text() || field.source == Source::PersonName) => {
                         Pred::Like { route, pattern: fold(text).chars().collect() }
                     }
-                    _ => return Err(error_at(self.text, path.at, "INVALID_FIELD", "invalid operator on this field: LIKE")),
+                    _ => {
+                        return Err(error_at(self.text, path.at, "INVALID_FIELD", "invalid operator on this field: LIKE"));
+                    }
                 }
             }
             Cond::Compare(path, op, literal) => {

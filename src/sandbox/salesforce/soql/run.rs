@@ -1,19 +1,17 @@
-//! Carrying out a plan: which rows, in what order, and how they print.
+//! Carrying out a plan: which rows, and in what order.
 //!
 //! A query over a large object is answered from an index where its condition bounds the stamp, the id, a key or a parent;
 //! the condition itself is always checked as well.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
 use std::ops::Bound;
-use std::sync::Arc;
 
-use super::parse::{Function, Op};
-use super::plan::{Answer, Column, GroupColumn, Grouped, Operand, OrderKey, OrderRoute, Plan, Pred, Route, ValueSet};
+use super::parse::Op;
+use super::plan::{Operand, OrderKey, OrderRoute, Plan, Pred, Route, ValueSet};
 use crate::sandbox::salesforce::ids::Id;
 use crate::sandbox::salesforce::schema::Source;
 use crate::sandbox::salesforce::table::Row;
-use crate::sandbox::salesforce::value::{Val, decimal, fold, push_string};
+use crate::sandbox::salesforce::value::{Val, fold};
 use crate::sandbox::salesforce::world::World;
 
 /// The rows of an answer in their order; `ties` numbers the runs that ORDER BY leaves equal, when asked for.
@@ -21,18 +19,6 @@ use crate::sandbox::salesforce::world::World;
 pub struct Found {
     pub ids: Vec<Id>,
     pub ties: Vec<u32>,
-}
-
-/// What printing a record needs besides the world.
-pub struct Printer<'a> {
-    pub world: &'a World,
-    /// `v66.0`
-    pub version: &'a str,
-    pub all: bool,
-    pub page_size: usize,
-    /// Child rows that did not fit: their locators, to be kept by the caller.
-    pub overflow: Vec<(Id, Arc<Plan>, Vec<Id>)>,
-    pub next_locator: &'a mut u64,
 }
 
 impl World {
@@ -47,7 +33,9 @@ impl World {
             if sorted && !with_ties && wanted.is_some_and(|wanted| rows.len() >= wanted) {
                 break;
             }
-            let Some(row) = table.rows.get(&id) else { continue };
+            let Some(row) = table.rows.get(&id) else {
+                continue;
+            };
             if self.listed(plan.object, row, all) && plan.filter.as_ref().is_none_or(|filter| self.holds(filter, plan.object, row)) {
                 rows.push(row);
             }
@@ -86,7 +74,9 @@ impl World {
     pub(super) fn ids_among(&self, plan: &Plan, field: u16) -> ValueSet {
         let mut set = ValueSet::default();
         for id in self.select(plan, false, false).ids {
-            let Some(row) = self.tables[plan.object].rows.get(&id) else { continue };
+            let Some(row) = self.tables[plan.object].rows.get(&id) else {
+                continue;
+            };
             match self.val(plan.object, row, field) {
                 Val::Ref(id) => {
                     set.ids.insert(id);
@@ -113,11 +103,7 @@ impl World {
             })
             .collect();
         let by_id = order.is_empty() || order.first() == Some(&Some(&Source::Id));
-        let by_stamp = match order.as_slice() {
-            [Some(Source::Stamp)] => true,
-            [Some(Source::Stamp), Some(Source::Id), ..] => true,
-            _ => false,
-        };
+        let by_stamp = matches!(order.as_slice(), [Some(Source::Stamp)] | [Some(Source::Stamp), Some(Source::Id), ..]);
         let filter = plan.filter.as_ref();
         if let Some(mut ids) = filter.and_then(|filter| self.exact(plan.object, filter)) {
             ids.sort_unstable();
@@ -211,7 +197,7 @@ impl World {
         }
     }
 
-    fn sort_key(&self, plan: &Plan, row: &Row) -> Vec<Val<'static>> {
+    pub(super) fn sort_key(&self, plan: &Plan, row: &Row) -> Vec<Val<'static>> {
         let keys = plan.order.iter().filter_map(|key| match &key.by {
             OrderRoute::Row(route) => Some(self.at_route(plan.object, row, route).owned()),
             OrderRoute::Group(_) => None,
@@ -219,13 +205,15 @@ impl World {
         keys.collect()
     }
 
-    fn at_route<'a>(&'a self, object: usize, row: &'a Row, route: &Route) -> Val<'a> {
+    pub(super) fn at_route<'a>(&'a self, object: usize, row: &'a Row, route: &Route) -> Val<'a> {
         match route {
             Route::Loose(path) => self.loose(object, row, path),
             Route::Fixed { hops, object: _, field } => {
                 let (mut at, mut row) = (object, row);
                 for hop in hops {
-                    let Val::Ref(id) = self.val(at, row, *hop) else { return Val::Null };
+                    let Val::Ref(id) = self.val(at, row, *hop) else {
+                        return Val::Null;
+                    };
                     match self.row_of(id) {
                         Some(next) => (at, row) = next,
                         None => return Val::Null,
@@ -246,253 +234,14 @@ impl World {
             _ => self.along(object, row, path),
         }
     }
-
-    // ---- conditions -------------------------------------------------------------------------------------------------
-
-    fn holds(&self, pred: &Pred, object: usize, row: &Row) -> bool {
-        match pred {
-            Pred::All(all) => all.iter().all(|one| self.holds(one, object, row)),
-            Pred::Any(any) => any.iter().any(|one| self.holds(one, object, row)),
-            Pred::Not(inner) => !self.holds(inner, object, row),
-            Pred::Compare { route, op, with } => compares(&self.at_route(object, row, route), *op, with),
-            Pred::OneOf { route, negated, set } => contains(set, &self.at_route(object, row, route)) != *negated,
-            Pred::Like { route, pattern } => match self.at_route(object, row, route) {
-                Val::Null => false,
-                value => like(pattern, &fold(&value.text()).chars().collect::<Vec<_>>()),
-            },
-            Pred::Includes { route, without, wanted } => {
-                let value = self.at_route(object, row, route).text();
-                let held: Vec<String> = value.split(';').map(|one| fold(one).into_owned()).collect();
-                wanted.iter().any(|group| group.iter().all(|one| held.contains(one))) != *without
-            }
-        }
-    }
-
-    // ---- groups -----------------------------------------------------------------------------------------------------
-
-    /// Counts and sums, one printed object per group.
-    #[must_use]
-    pub fn groups(&self, plan: &Plan, all: bool) -> Vec<String> {
-        let Answer::Groups(columns, keys) = &plan.answer else { return Vec::new() };
-        let every = Plan {
-            object: plan.object,
-            columns: Vec::new(),
-            answer: Answer::Rows,
-            filter: None,
-            order: Vec::new(),
-            limit: None,
-            offset: 0,
-        };
-        let mut groups: BTreeMap<Vec<String>, (Vec<Val<'static>>, Vec<&Row>)> = BTreeMap::new();
-        for row in self.tables[plan.object].rows.values() {
-            let matches = plan.filter.as_ref().is_none_or(|filter| self.holds(filter, plan.object, row));
-            if !matches || !self.listed(every.object, row, all) {
-                continue;
-            }
-            let values: Vec<Val<'static>> = keys.iter().map(|route| self.at_route(plan.object, row, route).owned()).collect();
-            let key = values.iter().map(|value| fold(&value.text()).into_owned()).collect();
-            groups.entry(key).or_insert_with(|| (values, Vec::new())).1.push(row);
-        }
-        if keys.is_empty() && groups.is_empty() {
-            groups.insert(Vec::new(), (Vec::new(), Vec::new()));
-        }
-        let mut lines: Vec<Vec<Val<'static>>> = groups
-            .into_values()
-            .map(|(values, rows)| columns.iter().map(|column| self.cell(plan, column, &values, &rows)).collect())
-            .collect();
-        lines.sort_by(|a, b| {
-            let keys = plan.order.iter().filter_map(|key| match key.by {
-                OrderRoute::Group(at) => Some(one_way(key, &a[at], &b[at])),
-                OrderRoute::Row(_) => None,
-            });
-            keys.into_iter().find(|order| *order != Ordering::Equal).unwrap_or(Ordering::Equal)
-        });
-        let limit = plan.limit.unwrap_or(usize::MAX);
-        lines.into_iter().skip(plan.offset).take(limit).map(|line| print_group(columns, &line)).collect()
-    }
-
-    fn cell(&self, plan: &Plan, column: &GroupColumn, keys: &[Val<'static>], rows: &[&Row]) -> Val<'static> {
-        let (function, route) = match &column.what {
-            Grouped::Key(at) => return keys[*at].clone(),
-            Grouped::Folded(function, route) => (*function, route),
-        };
-        let values = rows.iter().map(|row| self.at_route(plan.object, row, route)).filter(|value| !value.is_null());
-        let whole = |count: usize| Val::Int(i64::try_from(count).unwrap_or(i64::MAX));
-        match function {
-            Function::Count => whole(values.count()),
-            Function::CountDistinct => {
-                whole(values.map(|value| fold(&value.text()).into_owned()).collect::<std::collections::BTreeSet<_>>().len())
-            }
-            Function::Sum | Function::Avg => {
-                let numbers: Vec<f64> = values.filter_map(|value| value.number()).collect();
-                let sum: f64 = numbers.iter().sum();
-                #[expect(clippy::cast_precision_loss, reason = "a count of rows in memory")]
-                let average = sum / numbers.len() as f64;
-                if numbers.is_empty() { Val::Null } else { Val::Num(if function == Function::Sum { sum } else { average }) }
-            }
-            Function::Min => values.min_by(|a, b| a.order(b)).map_or(Val::Null, Val::owned),
-            Function::Max => values.max_by(|a, b| a.order(b)).map_or(Val::Null, Val::owned),
-        }
-    }
-
-    /// Texts of one row for CSV: a name and a value per column.
-    pub(in crate::sandbox::salesforce) fn flat(&self, plan: &Plan, row: &Row) -> Vec<String> {
-        let mut cells = Vec::new();
-        self.flatten(plan.object, Some(row), &plan.columns, &mut cells);
-        cells
-    }
-
-    fn flatten(&self, object: usize, row: Option<&Row>, columns: &[Column], cells: &mut Vec<String>) {
-        for column in columns {
-            match column {
-                Column::Field(field) => cells.push(row.map_or_else(String::new, |row| self.val(object, row, *field).text())),
-                Column::Parent { lookup, columns, .. } => {
-                    let parent = row.and_then(|row| match self.val(object, row, *lookup) {
-                        Val::Ref(id) => self.row_of(id),
-                        _ => None,
-                    });
-                    let target = self.schema.objects[object].field(*lookup).targets.first().copied().unwrap_or(object);
-                    let (at, row) = parent.map_or((target, None), |(at, row)| (at, Some(row)));
-                    self.flatten(at, row, columns, cells);
-                }
-                Column::Loose(path) => cells.push(row.map_or_else(String::new, |row| self.along(object, row, path).text())),
-                Column::Child { .. } => {}
-            }
-        }
-    }
-
-    /// The header that goes with [`World::flat`].
-    pub(in crate::sandbox::salesforce) fn flat_names(&self, plan: &Plan) -> Vec<String> {
-        let mut names = Vec::new();
-        self.name_columns(plan.object, "", &plan.columns, &mut names);
-        names
-    }
-
-    fn name_columns(&self, object: usize, path: &str, columns: &[Column], names: &mut Vec<String>) {
-        for column in columns {
-            match column {
-                Column::Field(field) => names.push(format!("{path}{}", self.schema.objects[object].field(*field).name)),
-                Column::Parent { lookup, name, columns } => {
-                    let target = self.schema.objects[object].field(*lookup).targets.first().copied().unwrap_or(object);
-                    self.name_columns(target, &format!("{path}{name}."), columns, names);
-                }
-                Column::Loose(last) => names.push(format!("{path}{last}")),
-                Column::Child { .. } => {}
-            }
-        }
-    }
 }
 
-impl Printer<'_> {
-    /// One record with its attributes, in the order of the SELECT.
-    pub fn push(&mut self, out: &mut String, object: usize, row: &Row, columns: &[Column]) {
-        let shape = &self.world.schema.objects[object];
-        out.push_str("{\"attributes\":{\"type\":\"");
-        out.push_str(&shape.name);
-        out.push_str("\",\"url\":\"/services/data/");
-        out.push_str(self.version);
-        out.push_str("/sobjects/");
-        out.push_str(&shape.name);
-        out.push('/');
-        out.push_str(row.id.as_str());
-        out.push_str("\"}");
-        for column in columns {
-            out.push_str(",\"");
-            match column {
-                Column::Field(field) => {
-                    out.push_str(&shape.field(*field).name);
-                    out.push_str("\":");
-                    self.world.val(object, row, *field).push_json(out);
-                }
-                Column::Parent { lookup, name, columns } => {
-                    out.push_str(name);
-                    out.push_str("\":");
-                    let parent = match self.world.val(object, row, *lookup) {
-                        Val::Ref(id) => self.world.row_of(id),
-                        _ => None,
-                    };
-                    match parent {
-                        Some((at, parent)) => self.push(out, at, parent, columns),
-                        None => out.push_str("null"),
-                    }
-                }
-                Column::Loose(path) => {
-                    out.push_str(path);
-                    out.push_str("\":");
-                    match path.as_str() {
-                        kind if kind.eq_ignore_ascii_case("Type") => push_string(out, &shape.name),
-                        _ => self.world.along(object, row, path).push_json(out),
-                    }
-                }
-                Column::Child { name, object, lookup, plan } => {
-                    out.push_str(name);
-                    out.push_str("\":");
-                    self.push_children(out, *object, *lookup, plan, row.id);
-                }
-            }
-        }
-        out.push('}');
-    }
-
-    fn push_children(&mut self, out: &mut String, object: usize, lookup: u16, plan: &Arc<Plan>, parent: Id) {
-        let world = self.world;
-        let table = &world.tables[object];
-        let ids: Vec<Id> = match table.with_parent(lookup, parent) {
-            Some(ids) => ids.collect(),
-            None => table.rows.values().filter(|row| world.val(object, row, lookup) == Val::Ref(parent)).map(|row| row.id).collect(),
-        };
-        let mut keyed: Vec<(Vec<Val<'static>>, &Row)> = ids
-            .iter()
-            .filter_map(|id| table.rows.get(id))
-            .filter(|row| world.listed(object, row, self.all) && plan.filter.as_ref().is_none_or(|filter| world.holds(filter, object, row)))
-            .map(|row| (world.sort_key(plan, row), row))
-            .collect();
-        keyed.sort_by(|(a, _), (b, _)| compare(&plan.order, a, b));
-        let rows: Vec<&Row> = keyed.into_iter().map(|(_, row)| row).skip(plan.offset).take(plan.limit.unwrap_or(usize::MAX)).collect();
-        if rows.is_empty() {
-            out.push_str("null");
-            return;
-        }
-        let page = rows.len().min(self.page_size);
-        out.push_str(&format!("{{\"totalSize\":{},\"done\":{}", rows.len(), page == rows.len()));
-        if page < rows.len() {
-            let id = Id::mint("01g", *self.next_locator);
-            *self.next_locator += 1;
-            out.push_str(&format!(",\"nextRecordsUrl\":\"/services/data/{}/query/{id}-{page}\"", self.version));
-            self.overflow.push((id, Arc::clone(plan), rows.iter().map(|row| row.id).collect()));
-        }
-        out.push_str(",\"records\":[");
-        for (at, row) in rows[..page].iter().enumerate() {
-            if at > 0 {
-                out.push(',');
-            }
-            self.push(out, object, row, &plan.columns);
-        }
-        out.push_str("]}");
-    }
-}
-
-fn print_group(columns: &[GroupColumn], line: &[Val<'static>]) -> String {
-    let mut out = String::from("{\"attributes\":{\"type\":\"AggregateResult\"}");
-    for (column, value) in columns.iter().zip(line) {
-        out.push(',');
-        push_string(&mut out, &column.name);
-        out.push(':');
-        match value {
-            Val::Num(num) => out.push_str(&decimal(*num)),
-            other => other.push_json(&mut out),
-        }
-    }
-    out.push('}');
-    out
-}
-
-fn compare(order: &[OrderKey], a: &[Val<'_>], b: &[Val<'_>]) -> Ordering {
+pub(super) fn compare(order: &[OrderKey], a: &[Val<'_>], b: &[Val<'_>]) -> Ordering {
     let keys = order.iter().zip(a.iter().zip(b)).map(|(key, (a, b))| one_way(key, a, b));
     keys.into_iter().find(|order| *order != Ordering::Equal).unwrap_or(Ordering::Equal)
 }
 
-fn one_way(key: &OrderKey, a: &Val<'_>, b: &Val<'_>) -> Ordering {
+pub(super) fn one_way(key: &OrderKey, a: &Val<'_>, b: &Val<'_>) -> Ordering {
     match (a.is_null(), b.is_null()) {
         (true, true) => Ordering::Equal,
         (true, false) => {
@@ -514,93 +263,11 @@ fn one_way(key: &OrderKey, a: &Val<'_>, b: &Val<'_>) -> Ordering {
     }
 }
 
-fn compares(value: &Val<'_>, op: Op, with: &Operand) -> bool {
-    if *with == Operand::Null {
-        return match op {
-            Op::Eq => value.is_null(),
-            Op::Ne => !value.is_null(),
-            Op::Lt | Op::Le | Op::Gt | Op::Ge | Op::Like => false,
-        };
-    }
-    if value.is_null() {
-        return op == Op::Ne;
-    }
-    let by = |order: Ordering| match op {
-        Op::Eq => order == Ordering::Equal,
-        Op::Ne => order != Ordering::Equal,
-        Op::Lt => order == Ordering::Less,
-        Op::Le => order != Ordering::Greater,
-        Op::Gt => order == Ordering::Greater,
-        Op::Ge => order != Ordering::Less,
-        Op::Like => false,
-    };
-    match (value, with) {
-        (Val::Text(text), Operand::Text(wanted, true)) => by(text.as_ref().cmp(wanted.as_str())),
-        (Val::Text(text), Operand::Text(wanted, false)) => by(fold(text).as_ref().cmp(wanted.as_str())),
-        (Val::Ref(id), Operand::Id(wanted)) => by(id.cmp(wanted)),
-        (Val::Bool(bool), Operand::Bool(wanted)) => by(bool.cmp(wanted)),
-        (Val::Date(date), Operand::Date(from, to)) => by(in_range(date, from, to)),
-        (Val::Time(time), Operand::Time(from, to)) => by(in_range(time, from, to)),
-        (value, Operand::Num(wanted)) => value.number().is_some_and(|number| by(number.total_cmp(wanted))),
-        (Val::Ref(id), Operand::Text(wanted, _)) => Id::parse(wanted).is_some_and(|wanted| by(id.cmp(&wanted))),
-        _ => op == Op::Ne,
-    }
-}
-
-fn in_range<T: Ord>(value: &T, from: &T, to: &T) -> Ordering {
-    if value < from {
-        Ordering::Less
-    } else if value >= to {
-        Ordering::Greater
-    } else {
-        Ordering::Equal
-    }
-}
-
-fn contains(set: &ValueSet, value: &Val<'_>) -> bool {
-    match value {
-        Val::Null => set.null,
-        Val::Text(text) if set.case_sensitive => set.texts.contains(text.as_ref()),
-        Val::Text(text) => set.texts.contains(fold(text).as_ref()),
-        Val::Ref(id) => set.ids.contains(id),
-        other => set.others.iter().any(|wanted| compares(other, Op::Eq, wanted)),
-    }
-}
-
-/// `%` any run, `_` one character, backslash before either takes it as it is. Both sides folded.
-fn like(pattern: &[char], text: &[char]) -> bool {
-    // Where to come back to: behind the last `%`, and one character further in the text each time.
-    let (mut p, mut t) = (0, 0);
-    let mut back: Option<(usize, usize)> = None;
-    while t < text.len() {
-        let (wild, wanted, width) = match pattern.get(p) {
-            Some('\\') => (false, pattern.get(p + 1), 2),
-            Some('%') => {
-                back = Some((p + 1, t));
-                p += 1;
-                continue;
-            }
-            Some('_') => (true, None, 1),
-            other => (false, other, 1),
-        };
-        if wild || wanted == Some(&text[t]) {
-            p += width;
-            t += 1;
-        } else if let Some((from, at)) = back {
-            p = from;
-            t = at + 1;
-            back = Some((from, t));
-        } else {
-            return false;
-        }
-    }
-    pattern[p.min(pattern.len())..].iter().all(|ch| *ch == '%')
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::super::plan::plan;
+    use super::super::print::Printer;
     use super::*;
     use crate::sandbox::clock::Clock;
     use crate::sandbox::salesforce::world::Options;
@@ -748,12 +415,5 @@ mod tests {
             let error = plan(&world, query).unwrap_err();
             assert!(error.code == code && error.message.contains(says), "{query}: {error}");
         }
-    }
-
-    #[test]
-    fn like_is_not_exponential() {
-        let pattern: Vec<char> = "%a".repeat(40).chars().collect();
-        let text: Vec<char> = "b".repeat(4000).chars().collect();
-        assert!(!like(&pattern, &text));
     }
 }

@@ -1,0 +1,151 @@
+//! Both systems asked who they are and what our user may do there.
+
+use super::{
+    fields::{self, Row},
+    steps::{self, Mark, Step},
+};
+use crate::cli::{
+    Exit, Out, Place,
+    output::{some, table},
+};
+use crate::config::Config;
+use crate::connectors::{Fault, Identity, Schema, Writer};
+use crate::daemon::connect;
+use crate::record::{Side, Sides};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// What one side showed.
+pub(super) struct Seen {
+    pub identity: Result<Identity, Fault>,
+    pub schema: Result<BTreeMap<String, Schema>, Fault>,
+}
+
+#[derive(Serialize)]
+struct Answer<'a> {
+    ok: bool,
+    problems: [(); 0],
+    systems: Sides<System>,
+    fields: &'a [Row],
+    steps: &'a [Step],
+    fix: &'a [String],
+}
+
+#[derive(Serialize)]
+struct System {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sandbox: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+pub(super) fn run(place: &Place, out: &mut Out) -> anyhow::Result<Exit> {
+    let config = place.config()?;
+    let sides = connect(&config)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let seen = runtime.block_on(async { Sides::new(look(&config, &*sides.salesforce).await, look(&config, &*sides.platform).await) });
+
+    let mut fix = foreign(place, &seen)?;
+    fix.extend(mismatch(&config, &seen));
+    for side in Side::BOTH {
+        fix.extend(seen[side].identity.as_ref().err().or(seen[side].schema.as_ref().err()).map(|fault| format!("{side}: {fault}")));
+    }
+    let mut rows = Vec::new();
+    for side in Side::BOTH {
+        if let Ok(schemas) = &seen[side].schema {
+            rows.extend(fields::rows(&config.rules, side, schemas, sides[side].catalogue()));
+        }
+    }
+    fix.extend(rows.iter().filter_map(Row::complaint));
+    let steps = steps::steps(&config.rules, &seen.salesforce, &rows);
+    let ok = fix.is_empty() && steps.iter().all(|step| step.mark != Mark::Failed);
+    if out.json {
+        out.json(&Answer { ok, problems: [], systems: seen.as_ref().map(System::of), fields: &rows, steps: &steps, fix: &fix })?;
+    } else {
+        print(&seen, &rows, &steps, &fix, out)?;
+    }
+    Ok(if ok { Exit::InStep } else { Exit::Error })
+}
+
+async fn look(config: &Config, writer: &dyn Writer) -> Seen {
+    let identity = writer.identity().await;
+    let schema = match &identity {
+        Ok(_) => {
+            let resources: Vec<String> = config.rules.mappings.iter().map(|m| fields::resource(m, writer.side()).to_owned()).collect();
+            writer.schema(&resources).await
+        }
+        Err(fault) => Err(fault.clone()),
+    };
+    Seen { identity, schema }
+}
+
+/// The state was built with another org or company.
+fn foreign(place: &Place, seen: &Sides<Seen>) -> anyhow::Result<Vec<String>> {
+    let Some(store) = place.read()? else { return Ok(Vec::new()) };
+    let mut fix = Vec::new();
+    for side in Side::BOTH {
+        let pinned = store.meta(&format!("identity:{side}"))?;
+        if let (Ok(identity), Some(pinned)) = (&seen[side].identity, pinned)
+            && identity.id != pinned
+        {
+            fix.push(format!(
+                "{side} is {}, expected {pinned}: these credentials belong to another system than the state in {}; a new one needs a new state directory",
+                identity.id,
+                place.state.display()
+            ));
+        }
+    }
+    Ok(fix)
+}
+
+/// Trial data must not become real licenses.
+fn mismatch(config: &Config, seen: &Sides<Seen>) -> Option<String> {
+    let (Ok(salesforce), Ok(platform)) = (&seen.salesforce.identity, &seen.platform.identity) else { return None };
+    let refused = salesforce.is_sandbox && !platform.is_sandbox && !config.allow_sandbox_with_production;
+    refused.then(|| {
+        format!(
+            "{} is a Salesforce sandbox and {} is a production platform: refused; pair the sandbox with a test company, or allow it in the rules with `allow-sandbox-with-production = true` in [salesforce]",
+            salesforce.name, platform.name
+        )
+    })
+}
+
+impl System {
+    fn of(seen: &Seen) -> Self {
+        match &seen.identity {
+            Ok(i) => Self { id: Some(i.id.clone()), name: Some(i.name.clone()), sandbox: Some(i.is_sandbox), error: None },
+            Err(fault) => Self { id: None, name: None, sandbox: None, error: Some(fault.to_string()) },
+        }
+    }
+}
+
+fn print(seen: &Sides<Seen>, rows: &[Row], steps: &[Step], fix: &[String], out: &mut Out) -> anyhow::Result<()> {
+    for side in Side::BOTH {
+        match &seen[side].identity {
+            Ok(i) => {
+                out.line(format_args!("✓ {side}: {} ({}), {}", i.name, i.id, if i.is_sandbox { "a sandbox" } else { "production" }))?
+            }
+            Err(fault) => out.line(format_args!("✗ {side}: {fault}"))?,
+        }
+    }
+    if !rows.is_empty() {
+        let cells: Vec<Vec<String>> = rows.iter().map(Row::cells).collect();
+        out.line("")?;
+        out.text(table(&["", "object", "side", "field", "read", "create", "update", "wanted"], &cells))?;
+    }
+    out.line("\nSalesforce set-up, as numbered in docs/salesforce-setup.md:")?;
+    for step in steps {
+        out.line(format_args!("{} {:>2}. {}{}", step.mark.sign(), step.number, step.name, step.tail()))?;
+    }
+    if !fix.is_empty() {
+        out.line(format_args!("\n{} to fix:", some(fix.len() as u64, "thing")))?;
+        for line in fix {
+            out.line(format_args!("  {line}"))?;
+        }
+    }
+    Ok(())
+}

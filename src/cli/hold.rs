@@ -1,0 +1,150 @@
+//! `lockstep hold`: what the guard refused to do unasked; a person lets it go or sends it away.
+
+use super::{
+    Exit, Out, Place, Usage, live,
+    output::{some, table},
+};
+use crate::plan::Verb;
+use crate::record::Side;
+use crate::rules::duration;
+use crate::store::{HoldRow, Store, stamp};
+use chrono::Utc;
+use serde_json::json;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    pub command: What,
+}
+
+#[derive(Debug, clap::Subcommand)]
+pub enum What {
+    /// All holds
+    List,
+    /// One hold in full
+    Show(Group),
+    /// Lets a group go: up to a ceiling, for a time, in one run
+    Release {
+        #[command(flatten)]
+        group: Group,
+        /// How many at most [default: as many as are held]
+        #[arg(long, value_name = "N")]
+        ceiling: Option<u64>,
+        /// How long the approval waits for its run
+        #[arg(long = "for", default_value = "24h", value_name = "TIME", value_parser = parse_duration)]
+        lasting: chrono::Duration,
+    },
+    /// Takes a hold off the list; what it held is left undone until the next run plans it again
+    Discard(Group),
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Group {
+    /// Such as `account`
+    pub object: String,
+    /// `salesforce` or `platform`
+    #[arg(value_parser = parse_side)]
+    pub side: Side,
+    /// Such as `create`, `update`, `delete`, `link`
+    #[arg(value_parser = parse_verb)]
+    pub verb: Verb,
+}
+
+fn parse_duration(text: &str) -> Result<chrono::Duration, String> {
+    duration(text)
+}
+
+fn parse_side(text: &str) -> Result<Side, String> {
+    Side::parse(text).ok_or_else(|| "a side is `salesforce` or `platform`".to_owned())
+}
+
+fn parse_verb(text: &str) -> Result<Verb, String> {
+    let names: Vec<&str> = Verb::ALL.iter().map(|v| v.as_str()).collect();
+    Verb::parse(text).ok_or_else(|| format!("a verb is one of {}", names.join(", ")))
+}
+
+impl Group {
+    fn find(&self, holds: &[HoldRow]) -> Option<HoldRow> {
+        let is_ours = |h: &&HoldRow| h.object == self.object && h.side == self.side.as_str() && h.verb == self.verb.as_str();
+        holds.iter().find(is_ours).cloned()
+    }
+
+    fn none(&self) -> anyhow::Error {
+        Usage(format!("nothing is held for {} {} {}; see `lockstep hold list`", self.object, self.side, self.verb)).into()
+    }
+
+    fn argument(&self) -> String {
+        format!("{} {} {}", self.object, self.side, self.verb)
+    }
+}
+
+pub fn run(args: &Args, place: &Place, out: &mut Out) -> anyhow::Result<Exit> {
+    let holds = place.read()?.map_or_else(|| Ok(Vec::new()), |store| store.holds())?;
+    match &args.command {
+        What::List => list(&holds, out)?,
+        What::Show(group) => show(&group.find(&holds).ok_or_else(|| group.none())?, out)?,
+        What::Release { group, ceiling, lasting } => {
+            // A ceiling of one's own may be given before anything is held.
+            let ceiling = ceiling.or(group.find(&holds).map(|h| h.count)).ok_or_else(|| group.none())?;
+            let now = Utc::now();
+            Store::open(&place.state)?.approve(&group.object, group.side.as_str(), group.verb.as_str(), ceiling, now, now + *lasting)?;
+            let what = format!("release of up to {ceiling} {} until {}", group.argument(), stamp(now + *lasting));
+            return live::ask(place, out, "release", &group.argument(), &what, false);
+        }
+        What::Discard(group) => {
+            let gone = match group.find(&holds) {
+                Some(_) => Store::open(&place.state)?.discard_hold(&group.object, group.side.as_str(), group.verb.as_str())?,
+                None => 0,
+            };
+            if gone == 0 {
+                return Err(group.none());
+            }
+            if out.json {
+                out.json(&json!({ "discarded": gone }))?;
+            } else {
+                out.line(format_args!("discarded: {}; if the next run plans it again, it is held again", group.argument()))?;
+            }
+        }
+    }
+    Ok(Exit::InStep)
+}
+
+fn list(holds: &[HoldRow], out: &mut Out) -> anyhow::Result<()> {
+    if out.json {
+        return out.json(&json!({ "holds": holds }));
+    }
+    if holds.is_empty() {
+        return out.line("nothing is held");
+    }
+    let cells: Vec<Vec<String>> = holds
+        .iter()
+        .map(|h| {
+            vec![
+                h.object.clone(),
+                h.side.clone(),
+                h.verb.clone(),
+                h.count.to_string(),
+                h.ceiling.to_string(),
+                h.of.to_string(),
+                h.since.clone(),
+                h.reason.clone(),
+            ]
+        })
+        .collect();
+    out.text(table(&["object", "side", "verb", "held", "allowed", "of", "since", "reason"], &cells))
+}
+
+fn show(hold: &HoldRow, out: &mut Out) -> anyhow::Result<()> {
+    if out.json {
+        return out.json(&json!({ "hold": hold }));
+    }
+    out.line(format_args!("{} of {} {} on {}", some(hold.count, &hold.verb), hold.of, hold.object, hold.side))?;
+    out.line(format_args!("why      {}", hold.reason))?;
+    out.line(format_args!("allowed  {}", hold.ceiling))?;
+    out.line(format_args!("since    {}", hold.since))?;
+    if !hold.sample.is_empty() {
+        out.line(format_args!("pairs    {}", hold.sample))?;
+    }
+    out.line("what it would do:  lockstep plan --approve")?;
+    out.line(format_args!("let it go:         lockstep hold release {} {} {}", hold.object, hold.side, hold.verb))
+}

@@ -1,0 +1,125 @@
+//! `lockstep status`: how things stand, at one look.
+
+use super::{
+    Exit, Out, Place,
+    output::{some, table},
+};
+use crate::daemon::Lock;
+use crate::store::{HoldRow, RunRow, Store, stamp};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Exit as `once` would: 1 if the last run failed, 4 if something is held, 3 if work is left over
+    #[arg(long)]
+    pub exit_code: bool,
+}
+
+#[derive(Default, Serialize)]
+struct Answer {
+    state: String,
+    /// Who works on the state right now.
+    running: Option<String>,
+    last_run: Option<RunRow>,
+    /// By the rules, if they can be read.
+    next_run: Option<String>,
+    conflicts_open: u64,
+    quarantined: u64,
+    held: u64,
+    holds: Vec<HoldRow>,
+    requests: Vec<Asked>,
+    /// Records that are not linked, by the situation they are in.
+    unlinked: Vec<Unlinked>,
+}
+
+#[derive(Serialize)]
+struct Asked {
+    request: i64,
+    kind: String,
+    argument: String,
+}
+
+#[derive(Serialize)]
+struct Unlinked {
+    object: String,
+    side: String,
+    situation: String,
+    count: u64,
+}
+
+pub fn run(args: &Args, place: &Place, out: &mut Out) -> anyhow::Result<Exit> {
+    let mut answer = Answer {
+        state: place.state.display().to_string(),
+        running: Lock::holder(&place.state).map(|who| who.to_string()),
+        ..Answer::default()
+    };
+    if let Some(store) = place.read()? {
+        fill(&mut answer, &store, place)?;
+    }
+    if out.json {
+        out.json(&answer)?;
+    } else {
+        print(&answer, out)?;
+    }
+    let failed = answer.last_run.as_ref().is_some_and(|run| run.outcome == "failed");
+    let open = Exit::of_state(answer.conflicts_open, answer.quarantined, answer.held);
+    Ok(match (args.exit_code, failed) {
+        (false, _) => Exit::InStep,
+        (true, true) => Exit::Error,
+        (true, false) => open,
+    })
+}
+
+fn fill(answer: &mut Answer, store: &Store, place: &Place) -> anyhow::Result<()> {
+    answer.last_run = store.last_run()?;
+    answer.conflicts_open = store.open_conflicts()?;
+    answer.quarantined = store.quarantine_count()?;
+    answer.held = store.held_count()?;
+    answer.holds = store.holds()?;
+    answer.requests = store.open_requests()?.into_iter().map(|r| Asked { request: r.id, kind: r.kind, argument: r.argument }).collect();
+    answer.unlinked =
+        store.situations()?.into_iter().map(|(object, side, situation, count)| Unlinked { object, side, situation, count }).collect();
+    // Secrets may be out of reach of whoever asks: then the next run is simply not told.
+    if let (Some(run), Ok(config)) = (&answer.last_run, place.config()) {
+        let last = run.started_at.parse::<DateTime<Utc>>().ok();
+        answer.next_run = last.and_then(|last| config.schedule.next(last)).map(|next| stamp(next.max(Utc::now())));
+    }
+    Ok(())
+}
+
+fn print(answer: &Answer, out: &mut Out) -> anyhow::Result<()> {
+    out.line(format_args!("state       {}", answer.state))?;
+    out.line(format_args!("running     {}", answer.running.as_deref().unwrap_or("nothing; start the daemon or `lockstep once`")))?;
+    match &answer.last_run {
+        None => out.line("last run    none yet")?,
+        Some(run) => out.line(format_args!(
+            "last run    {} {} ({}, {}): {}{}",
+            run.run,
+            run.started_at,
+            run.kind,
+            run.cause,
+            run.outcome,
+            run.error.as_deref().map(|e| format!(": {e}")).unwrap_or_default()
+        ))?,
+    }
+    if let (Some(next), true) = (&answer.next_run, answer.running.as_deref().is_some_and(|who| who.starts_with("a daemon"))) {
+        out.line(format_args!("next run    {next}"))?;
+    }
+    out.line(format_args!("conflicts   {} open", answer.conflicts_open))?;
+    out.line(format_args!("quarantine  {}", some(answer.quarantined, "record")))?;
+    out.line(format_args!("held        {}", some(answer.held, "record")))?;
+    for hold in &answer.holds {
+        out.line(format_args!("            {} {} on {}: {}", some(hold.count, &hold.verb), hold.object, hold.side, hold.reason))?;
+    }
+    for asked in &answer.requests {
+        out.line(format_args!("asked       {} {}", asked.kind, asked.argument))?;
+    }
+    if !answer.unlinked.is_empty() {
+        let rows: Vec<Vec<String>> =
+            answer.unlinked.iter().map(|u| vec![u.object.clone(), u.side.clone(), u.situation.clone(), u.count.to_string()]).collect();
+        out.line("\nnot linked")?;
+        out.text(table(&["object", "side", "situation", "records"], &rows))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,98 @@
+//! Rules, connectors and store joined to an engine: what one run needs, kept from run to run so that tokens and
+//! descriptions of fields are not fetched again.
+
+use super::serve::{Timetable, Work};
+use crate::config::{Config, ConfigError};
+use crate::connectors::Writer;
+use crate::engine::{Engine, Options, Report};
+use crate::record::Sides;
+use crate::store::Store;
+use async_trait::async_trait;
+use chrono::Utc;
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, PoisonError, RwLock},
+};
+use tokio_util::sync::CancellationToken;
+
+pub struct Session {
+    pub store: Arc<Store>,
+    state_dir: PathBuf,
+    loaded: RwLock<Arc<Loaded>>,
+}
+
+/// Replaced as a whole by a reload; a run that is on its way keeps the one it began with.
+struct Loaded {
+    config: Config,
+    sides: Sides<Box<dyn Writer>>,
+}
+
+impl Loaded {
+    fn new(config: Config) -> Result<Self, ConfigError> {
+        let sides = connect(&config)?;
+        Ok(Self { config, sides })
+    }
+}
+
+/// The connectors. Nothing is sent yet, so whatever is wrong here is wrong in the rules.
+pub fn connect(config: &Config) -> Result<Sides<Box<dyn Writer>>, ConfigError> {
+    config.connect().map_err(|fault| ConfigError::File { path: config.path.display().to_string(), message: fault.to_string() })
+}
+
+impl Session {
+    /// Nothing is sent yet.
+    pub fn new(config: Config, store: Arc<Store>, state_dir: &Path) -> Result<Self, ConfigError> {
+        let loaded = RwLock::new(Arc::new(Loaded::new(config)?));
+        Ok(Self { store, state_dir: state_dir.to_owned(), loaded })
+    }
+
+    fn loaded(&self) -> Arc<Loaded> {
+        self.loaded.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Data calls so far, for a progress line.
+    #[must_use]
+    pub fn calls(&self) -> Sides<u64> {
+        let loaded = self.loaded();
+        Sides::new(loaded.sides.salesforce.calls().data, loaded.sides.platform.calls().data)
+    }
+}
+
+#[async_trait]
+impl Work for Session {
+    async fn run(&self, options: Options, stop: CancellationToken) -> anyhow::Result<Report> {
+        let loaded = self.loaded();
+        let config = &loaded.config;
+        let engine = Engine {
+            store: &self.store,
+            rules: &config.rules,
+            limits: config.limits,
+            sides: Sides::new(&*loaded.sides.salesforce, &*loaded.sides.platform),
+            clock: &Utc::now,
+            state_dir: Some(&self.state_dir),
+            confirm_after: config.confirm_after,
+            stop,
+        };
+        engine.run(&options).await
+    }
+
+    fn reload(&self) -> anyhow::Result<()> {
+        let path = self.loaded().config.path.clone();
+        let config = Config::load(&path, &self.state_dir).inspect_err(|error| {
+            if let ConfigError::Problems { problems, path, .. } = error {
+                for p in problems {
+                    tracing::error!(code = p.code, line = p.line, column = p.column, help = %p.help, "{path}:{}:{}: {}", p.line, p.column, p.message);
+                }
+            }
+        })?;
+        let fresh = Arc::new(Loaded::new(config)?);
+        *self.loaded.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+        Ok(())
+    }
+
+    fn timetable(&self) -> Timetable {
+        let loaded = self.loaded();
+        let config = &loaded.config;
+        Timetable { schedule: config.schedule.clone(), resync: config.resync, sweep_every: config.sweep_every }
+    }
+}

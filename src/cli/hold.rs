@@ -93,7 +93,9 @@ pub fn run(args: &Args, place: &Place, out: &mut Out) -> anyhow::Result<Exit> {
         }
         What::Discard(group) => {
             let gone = match group.find(&holds) {
-                Some(_) => Store::open(&place.state)?.discard_hold(&group.object, group.side.as_str(), group.verb.as_str())?,
+                Some(_) => {
+                    Store::open(&place.state)?.discard_hold(&group.object, group.side.as_str(), group.verb.as_str(), chrono::Utc::now())?
+                }
                 None => 0,
             };
             if gone == 0 {
@@ -102,7 +104,10 @@ pub fn run(args: &Args, place: &Place, out: &mut Out) -> anyhow::Result<Exit> {
             if out.json {
                 out.json(&json!({ "discarded": gone }))?;
             } else {
-                out.line(format_args!("discarded: {}; if the next run plans it again, it is held again", group.argument()))?;
+                out.line(format_args!(
+                    "discarded: {}; the next run leaves these records as they are until they change again",
+                    group.argument()
+                ))?;
             }
         }
     }

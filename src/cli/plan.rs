@@ -97,7 +97,12 @@ pub fn run(args: &Args, place: &Place, out: &mut Out) -> anyhow::Result<Exit> {
     options.approve = args.approve;
     // What people asked for would ride with `once`, so it rides here, on the copy.
     Asked::open(&store, true, &HashSet::new(), Utc::now())?.join(&store, &mut options)?;
-    let task = Task { rules: &config.rules, limits: config.limits, confirm_after: config.confirm_after };
+    let task = Task {
+        rules: &config.rules,
+        limits: config.limits,
+        confirm_after: config.confirm_after,
+        allow_mixed: config.allow_sandbox_with_production,
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let report = runtime.block_on(rehearse(&task, Sides::new(&*sides.salesforce, &*sides.platform), &store, &options))?;
     let summary = show(&store, &report, args.approve, out)?;
@@ -117,6 +122,7 @@ struct Task<'a> {
     rules: &'a Rules,
     limits: Limits,
     confirm_after: chrono::Duration,
+    allow_mixed: bool,
 }
 
 /// The engine on the copy, with readers for hands.
@@ -131,6 +137,7 @@ async fn rehearse(task: &Task<'_>, sides: Sides<&dyn Writer>, copy: &Store, opti
         // A file of pairs beside the real state would be a trace.
         state_dir: None,
         confirm_after: task.confirm_after,
+        allow_mixed: task.allow_mixed,
         stop: CancellationToken::new(),
     };
     engine.run(options).await
@@ -351,7 +358,7 @@ mod tests {
         let store = Store::open(&dir.path().join("state")).unwrap();
         let before = store.dump().unwrap();
         let copy = store.copy_to(&dir.path().join("copy")).unwrap();
-        let task = Task { rules: &rules, limits: Limits::default(), confirm_after: chrono::Duration::seconds(60) };
+        let task = Task { rules: &rules, limits: Limits::default(), confirm_after: chrono::Duration::seconds(60), allow_mixed: false };
         let options = Options { approve, ..Options::new(RunKind::Delta, "plan") };
         let report = rehearse(&task, Sides::new(&salesforce, &platform), &copy, &options).await.unwrap();
         let heard = Heard::default();

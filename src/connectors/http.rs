@@ -56,7 +56,13 @@ impl Http {
     pub async fn send(&self, request: reqwest::RequestBuilder) -> Result<Answer, Fault> {
         let request = request.build().map_err(|e| Fault::new(FaultKind::Setup, "bad-request", chain(&e.without_url())))?;
         permitted(request.url())?;
-        let mut response = self.client(request.url()).execute(request).await.map_err(|e| broken(e.without_url()))?;
+        let host = request.url().host_str().unwrap_or_default().to_owned();
+        let named = |mut fault: Fault| {
+            // The host only: paths and queries hold people's data.
+            fault.message = format!("{host}: {}", fault.message);
+            fault
+        };
+        let mut response = self.client(request.url()).execute(request).await.map_err(|e| named(broken(e.without_url())))?;
         let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
         let mut body = BytesMut::new();
         while let Some(chunk) = response.chunk().await.map_err(|e| broken(e.without_url()))? {

@@ -94,7 +94,7 @@ pub struct FieldInfo {
 /// Who is behind the credentials: pinned at first contact.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
-    /// Salesforce organization id, platform company id.
+    /// Salesforce organization id, platform company id; empty where the side does not say (yet).
     pub id: String,
     /// For people.
     pub name: String,

@@ -71,6 +71,7 @@ impl Work for Session {
             clock: &Utc::now,
             state_dir: Some(&self.state_dir),
             confirm_after: config.confirm_after,
+            allow_mixed: config.allow_sandbox_with_production,
             stop,
         };
         engine.run(&options).await

@@ -143,7 +143,10 @@ impl Watch<'_> {
 
     fn approval(&self, side: Side, verb: Verb, planned: u64) -> anyhow::Result<bool> {
         let Some(approval) = self.store.approval(self.object, side.as_str(), verb.as_str(), self.now)? else { return Ok(false) };
-        if planned > approval.ceiling {
+        if approval.ceiling == 0 {
+            // The answer was no.
+            self.store.leave_planned(self.object, side.as_str(), verb.as_str())?;
+        } else if planned > approval.ceiling {
             return Ok(false);
         }
         self.store.use_approval(approval.id, self.run)?;

@@ -17,6 +17,9 @@ mod rehearse;
 mod restore;
 mod run;
 
+#[cfg(test)]
+mod small_domain;
+
 pub use native::native_fields;
 pub use rehearse::Rehearsal;
 pub use run::{Engine, Options, Report, RunKind, Trouble};

@@ -11,6 +11,7 @@ use crate::rules::{Mapping, Rules};
 use crate::store::{Candidate, Links, PairRead, Store};
 use chrono::{DateTime, Utc};
 use std::collections::{BTreeSet, HashSet};
+use tokio_util::sync::CancellationToken;
 
 /// How many pairs are in memory at once.
 const BATCH: u32 = 500;
@@ -24,6 +25,7 @@ pub struct Planner<'a> {
     pub now: DateTime<Utc>,
     /// Records whose write failed earlier in this run: not tried twice in one run.
     pub failed: &'a HashSet<(Side, RecordId)>,
+    pub stop: &'a CancellationToken,
 }
 
 impl Planner<'_> {
@@ -36,6 +38,10 @@ impl Planner<'_> {
                 let pairs = self.store.next_pairs(&self.mapping.object, side, &after, BATCH, self.now)?;
                 let last = pairs.last().and_then(|p| p.staged[side].as_ref()).map(|r| r.id.as_str().to_owned());
                 let Some(last) = last else { break };
+                // What is planned so far is planned afresh by the next run.
+                if self.stop.is_cancelled() {
+                    return Ok(planned);
+                }
                 planned += self.batch(side, &pairs)?;
                 after = last;
             }

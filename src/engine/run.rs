@@ -10,7 +10,7 @@ use super::{
     recover::Recover,
     restore::restore,
 };
-use crate::connectors::{Fault, FieldInfo, Schema, Writer};
+use crate::connectors::{Fault, FieldInfo, Identity, Schema, Writer};
 use crate::record::{FieldType, RecordId, Side, Sides};
 use crate::rules::{Limits, Mapping, Rules};
 use crate::store::{RunCounts, SidesJson, Store};
@@ -74,6 +74,10 @@ pub enum Trouble {
     Side { side: Side, fault: Fault },
     #[error("{side} {resource}: not there, or not visible to our user; check the object, its permissions and the rules")]
     Resource { side: Side, resource: String },
+    #[error(
+        "Salesforce is a sandbox org ({org}) and the platform ({platform}) is not a test system: nothing was read or written; say allow-sandbox-with-production = true under [salesforce] if that is meant"
+    )]
+    Mixed { org: String, platform: String },
     #[error("stopped")]
     Stopped,
 }
@@ -103,6 +107,8 @@ pub struct Engine<'a> {
     /// Where a first contact's pairs are written.
     pub state_dir: Option<&'a Path>,
     pub confirm_after: Duration,
+    /// A sandbox org may be paired with a production platform.
+    pub allow_mixed: bool,
     pub stop: CancellationToken,
 }
 
@@ -217,7 +223,7 @@ impl Engine<'_> {
         if let Some(pinned) = self.store.pin("connection", &self.rules.connection)? {
             return Err(Trouble::Connection { pinned, found: self.rules.connection.clone() }.into());
         }
-        let Some(schemas) = self.meet(run, tally).await? else { return Ok(()) };
+        let Some(schemas) = self.unless_stopped(self.meet(run, tally)).await?? else { return Ok(()) };
         self.prepare(options, interrupted)?;
         let whole = options.kind == RunKind::Full;
 
@@ -255,9 +261,23 @@ impl Engine<'_> {
 
     /// Both sides say who they are and what we may see there; a dead side does not stop the other from being read.
     async fn meet(&self, run: i64, tally: &mut Tally) -> anyhow::Result<Option<Schemas>> {
-        let mut schemas: Sides<Option<BTreeMap<String, Schema>>> = Sides::default();
+        let mut identities: Sides<Option<Identity>> = Sides::default();
         for side in Side::BOTH {
-            match self.meet_one(side).await? {
+            match self.sides[side].identity().await {
+                Ok(identity) => identities[side] = Some(self.pinned(side, identity)?),
+                Err(fault) => tally.fault(side, fault),
+            }
+        }
+        if let (Some(salesforce), Some(platform)) = (&identities.salesforce, &identities.platform)
+            && salesforce.is_sandbox
+            && !platform.is_sandbox
+            && !self.allow_mixed
+        {
+            return Err(Trouble::Mixed { org: salesforce.name.clone(), platform: platform.name.clone() }.into());
+        }
+        let mut schemas: Sides<Option<BTreeMap<String, Schema>>> = Sides::default();
+        for side in Side::BOTH.into_iter().filter(|s| identities[*s].is_some()) {
+            match self.schemas(side).await {
                 Ok(schema) => schemas[side] = Some(schema),
                 Err(fault) => tally.fault(side, fault),
             }
@@ -275,14 +295,17 @@ impl Engine<'_> {
         }
     }
 
-    async fn meet_one(&self, side: Side) -> anyhow::Result<Result<BTreeMap<String, Schema>, Fault>> {
-        let identity = match self.sides[side].identity().await {
-            Ok(identity) => identity,
-            Err(fault) => return Ok(Err(fault)),
-        };
-        if let Some(pinned) = self.store.pin(&format!("identity:{side}"), &identity.id)? {
+    /// Who is behind the credentials is pinned at first contact; a side that does not say is not pinned.
+    fn pinned(&self, side: Side, identity: Identity) -> anyhow::Result<Identity> {
+        if !identity.id.is_empty()
+            && let Some(pinned) = self.store.pin(&format!("identity:{side}"), &identity.id)?
+        {
             return Err(Trouble::Identity { side, pinned, found: identity.id }.into());
         }
+        Ok(identity)
+    }
+
+    async fn schemas(&self, side: Side) -> Result<BTreeMap<String, Schema>, Fault> {
         let resources: Vec<String> = self
             .rules
             .mappings
@@ -292,12 +315,11 @@ impl Engine<'_> {
                 Side::Platform => m.platform.clone(),
             })
             .collect();
-        Ok(self.sides[side].schema(&resources).await.map(|mut schemas| {
-            for mapping in &self.rules.mappings {
-                self.complete(side, mapping, &mut schemas);
-            }
-            schemas
-        }))
+        let mut schemas = self.sides[side].schema(&resources).await?;
+        for mapping in &self.rules.mappings {
+            self.complete(side, mapping, &mut schemas);
+        }
+        Ok(schemas)
     }
 
     /// Names that no describe lists: parent fields, the lines of an order, free metadata.
@@ -419,7 +441,16 @@ impl Engine<'_> {
         let mut lap = 0;
         loop {
             lap += 1;
-            let planner = Planner { store: self.store, rules: self.rules, mapping, schema, run, now: (self.clock)(), failed: &failed };
+            let planner = Planner {
+                store: self.store,
+                rules: self.rules,
+                mapping,
+                schema,
+                run,
+                now: (self.clock)(),
+                failed: &failed,
+                stop: &self.stop,
+            };
             let planned = planner.plan()?;
             let cleared = watch.clear()?;
             tally.held |= cleared.held;

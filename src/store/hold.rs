@@ -89,7 +89,7 @@ impl Store {
         self.read(|c| {
             c.query_row(
                 "SELECT id, ceiling FROM approval WHERE object = ?1 AND side = ?2 AND verb = ?3 AND expires_at > ?4 AND used_run IS NULL
-                 ORDER BY ceiling DESC LIMIT 1",
+                 ORDER BY id DESC LIMIT 1",
                 params![object, side, verb, stamp(now)],
                 |r| Ok(Approval { id: r.get(0)?, ceiling: count(r.get(1)?) }),
             )
@@ -104,8 +104,32 @@ impl Store {
         })
     }
 
-    /// A person says no: the hold goes, and what it held is left as it is until the records change again.
-    pub fn discard_hold(&self, object: &str, side: &str, verb: &str) -> anyhow::Result<usize> {
-        self.write(|tx| Ok(tx.execute("DELETE FROM hold WHERE object = ?1 AND side = ?2 AND verb = ?3", params![object, side, verb])?))
+    /// A person says no: the hold goes, and the next run leaves what it held as it is until the records change again.
+    pub fn discard_hold(&self, object: &str, side: &str, verb: &str, now: DateTime<Utc>) -> anyhow::Result<usize> {
+        let gone = self
+            .write(|tx| Ok(tx.execute("DELETE FROM hold WHERE object = ?1 AND side = ?2 AND verb = ?3", params![object, side, verb])?))?;
+        if gone > 0 {
+            self.approve(object, side, verb, 0, now, now + chrono::Duration::days(7))?;
+        }
+        Ok(gone)
+    }
+
+    /// The records of a planned group are looked at and left; the plan for them goes.
+    pub fn leave_planned(&self, object: &str, side: &str, verb: &str) -> anyhow::Result<usize> {
+        self.write(|tx| {
+            for (own, column) in [("salesforce", "salesforce_id"), ("platform", "platform_id")] {
+                tx.execute(
+                    &format!(
+                        "UPDATE staged SET dirty = 0, situation = 'discarded' WHERE object = ?1 AND side = '{own}' AND id IN
+                           (SELECT {column} FROM intent WHERE object = ?1 AND side = ?2 AND verb = ?3 AND state = 'planned')"
+                    ),
+                    params![object, side, verb],
+                )?;
+            }
+            Ok(tx.execute(
+                "DELETE FROM intent WHERE object = ?1 AND side = ?2 AND verb = ?3 AND state = 'planned'",
+                params![object, side, verb],
+            )?)
+        })
     }
 }

@@ -175,14 +175,22 @@ impl Store {
         self.write(|tx| Ok(tx.execute("DELETE FROM intent WHERE state = 'planned'", [])?))
     }
 
+    /// The next intents to carry out: of the first of these verbs that has any, in the order they were planned.
     pub fn next_planned(&self, object: &str, side: Side, verbs: &[Verb], limit: u32) -> anyhow::Result<Vec<StoredIntent>> {
-        let list = verbs.iter().map(|v| format!("'{}'", v.as_str())).collect::<Vec<_>>().join(",");
         self.read(|c| {
-            c.prepare_cached(&format!(
-                "SELECT * FROM intent WHERE object = ?1 AND state = 'planned' AND side = ?2 AND verb IN ({list}) ORDER BY id LIMIT ?3"
-            ))?
-            .query_map(params![object, side.as_str(), limit], stored_from)?
-            .collect()
+            for verb in verbs {
+                let batch: Vec<StoredIntent> = c
+                    .prepare_cached(
+                        "SELECT * FROM intent INDEXED BY intent_planned WHERE object = ?1 AND side = ?2 AND verb = ?3 AND state = 'planned'
+                         ORDER BY id LIMIT ?4",
+                    )?
+                    .query_map(params![object, side.as_str(), verb.as_str(), limit], stored_from)?
+                    .collect::<Result<_, _>>()?;
+                if !batch.is_empty() {
+                    return Ok(batch);
+                }
+            }
+            Ok(Vec::new())
         })
     }
 

@@ -98,6 +98,10 @@ impl Store {
         if found > SCHEMA_VERSION {
             return Err(OpenError::Newer { path: path.display().to_string(), found, known: SCHEMA_VERSION });
         }
+        // A file that is only just being made holds nothing yet.
+        if found == 0 {
+            return Ok(None);
+        }
         Ok(Some(Self { connection: Mutex::new(c), path }))
     }
 

@@ -62,9 +62,7 @@ impl Store {
     /// record changed. The Salesforce pass comes first: the platform pass leaves out pairs it has already answered.
     pub fn next_pairs(&self, object: &str, side: Side, after: &str, limit: u32, now: DateTime<Utc>) -> anyhow::Result<Vec<PairRead>> {
         const NOT_BACKING_OFF: &str = "NOT EXISTS (SELECT 1 FROM quarantine q WHERE q.object = s.object AND q.side = s.side AND q.id = s.id
-               AND q.hash = s.hash AND q.next_try_at > ?5)
-             AND NOT EXISTS (SELECT 1 FROM intent o WHERE o.object = s.object AND o.state IN ('promised', 'unknown')
-               AND CASE s.side WHEN 'salesforce' THEN o.salesforce_id ELSE o.platform_id END = s.id)";
+               AND q.hash = s.hash AND q.next_try_at > ?5)";
         const NOT_ANSWERED: &str = "NOT EXISTS (SELECT 1 FROM link l JOIN staged x ON x.object = l.object AND x.side = 'salesforce'
                AND x.id = l.salesforce_id AND x.dirty = 1 WHERE l.object = s.object AND l.platform_id = s.id)
              AND NOT EXISTS (SELECT 1 FROM intent i WHERE i.object = s.object AND i.platform_id = s.id AND i.state = 'planned')";
@@ -72,8 +70,14 @@ impl Store {
             Side::Salesforce => "1",
             Side::Platform => NOT_ANSWERED,
         };
+        // By the id's own index: the journal holds every change there ever was.
+        let id = super::links::id_column(side);
+        let no_open_promise = format!(
+            "NOT EXISTS (SELECT 1 FROM intent o WHERE o.{id} = s.id AND o.object = s.object AND o.state IN ('promised', 'unknown'))"
+        );
         let sql = format!(
-            "SELECT s.* FROM staged s WHERE s.object = ?1 AND s.side = ?2 AND s.dirty = 1 AND s.id > ?3 AND {NOT_BACKING_OFF} AND {answered}
+            "SELECT s.* FROM staged s INDEXED BY staged_dirty WHERE s.object = ?1 AND s.side = ?2 AND s.dirty = 1 AND s.id > ?3
+             AND {NOT_BACKING_OFF} AND {no_open_promise} AND {answered}
              ORDER BY s.id LIMIT ?4"
         );
         self.read(|c| {

@@ -113,6 +113,7 @@ impl Rig {
             clock: &clock,
             state_dir: Some(Path::new(&state)),
             confirm_after: config.confirm_after,
+            allow_mixed: config.allow_sandbox_with_production,
             stop: CancellationToken::new(),
         };
         engine.run(&options).await.unwrap()

@@ -135,7 +135,8 @@ impl LicenseSpring {
                 Err(trouble) => return Err(trouble.into_fault(&format!("the list of {what}"))),
             }
         }
-        Ok(Identity { id: self.company.clone().unwrap_or_else(|| host.clone()), name: host, is_sandbox })
+        // An empty company shows nobody's number: who it is stays open until a row says so.
+        Ok(Identity { id: self.company.clone().unwrap_or_default(), name: host, is_sandbox })
     }
 }
 

@@ -40,13 +40,21 @@ pub struct Salesforce {
     describes: describe::Describes,
     catalogue: Catalogue,
     lookback: TimeDelta,
+    /// Asked once for each organization a token leads to.
+    identity: std::sync::Mutex<Option<Identity>>,
 }
 
 impl Salesforce {
     /// Checks the settings; sends nothing.
     pub fn new(settings: Settings) -> Result<Self, Fault> {
         let lookback = TimeDelta::seconds(i64::from(settings.lookback_s));
-        Ok(Self { wire: Wire::new(&settings)?, describes: describe::Describes::default(), catalogue: catalogue::catalogue(), lookback })
+        Ok(Self {
+            wire: Wire::new(&settings)?,
+            describes: describe::Describes::default(),
+            catalogue: catalogue::catalogue(),
+            lookback,
+            identity: std::sync::Mutex::default(),
+        })
     }
 }
 
@@ -69,6 +77,10 @@ impl Reader for Salesforce {
             is_sandbox: Option<bool>,
         }
         let session = self.wire.session().await?;
+        let known = self.identity.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+        if let Some(known) = known.filter(|k| session.organization.as_ref().is_some_and(|o| o.as_str() == k.id)) {
+            return Ok(known);
+        }
         let mut row = None;
         let query = Query { soql: "SELECT Id, Name, IsSandbox FROM Organization".to_owned(), with_deleted: false };
         let told = self
@@ -88,11 +100,13 @@ impl Reader for Salesforce {
             Fault::new(super::FaultKind::Credentials, "no-organization", "neither the token nor the org says which organization this is")
         })?;
         let host = session.instance.host_str().unwrap_or_default();
-        Ok(Identity {
+        let identity = Identity {
             id: id.to_string(),
             name: row.as_ref().and_then(|o| o.name.clone()).unwrap_or_else(|| host.to_owned()),
             is_sandbox: row.as_ref().and_then(|o| o.is_sandbox).unwrap_or_else(|| host.contains(".sandbox.")),
-        })
+        };
+        *self.identity.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(identity.clone());
+        Ok(identity)
     }
 
     async fn schema(&self, resources: &[String]) -> Result<BTreeMap<String, Schema>, Fault> {

@@ -136,7 +136,8 @@ CREATE TABLE intent (
   message       TEXT,
   steps         TEXT
 ) STRICT;
-CREATE INDEX intent_open ON intent (object, state, side, verb, id) WHERE state IN ('planned','promised','unknown');
+CREATE INDEX intent_planned ON intent (object, side, verb, id) WHERE state = 'planned';
+CREATE INDEX intent_promised ON intent (object, id) WHERE state IN ('promised', 'unknown');
 CREATE INDEX intent_planned_platform ON intent (object, platform_id) WHERE state = 'planned';
 CREATE INDEX intent_salesforce ON intent (salesforce_id) WHERE salesforce_id IS NOT NULL;
 CREATE INDEX intent_platform ON intent (platform_id) WHERE platform_id IS NOT NULL;

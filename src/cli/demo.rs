@@ -5,7 +5,7 @@
 
 use super::Exit;
 use crate::config::Config;
-use crate::daemon::{Calls, Clock, Daemon, Session};
+use crate::daemon::{self, Lock, Session};
 use crate::rules::starter;
 use crate::sandbox::{licensespring::Object, pair::Pair, sample};
 use crate::store::{RunRow, Store};
@@ -29,6 +29,8 @@ pub struct Args {
 
 /// A chapter that takes longer than this has gone wrong.
 const PATIENCE: Duration = Duration::from_secs(40);
+/// A chapter names this many changes one by one.
+const MOST_TOLD: u32 = 6;
 
 pub fn run(args: &Args, state: Option<&Path>) -> anyhow::Result<Exit> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -59,21 +61,19 @@ async fn show(args: &Args, state: Option<&Path>) -> anyhow::Result<Exit> {
     println!("  rules           {}", rules.display());
 
     let stop = CancellationToken::new();
+    let _lock = Lock::take(&state, "demo")?;
     let session = Arc::new(Session::new(config, store.clone(), &state)?);
-    let calls = Arc::new(Calls::default());
-    let clock: Clock = Arc::new(chrono::Utc::now);
-    let daemon = Daemon { store: store.clone(), work: session, calls, clock };
-    let worker = {
-        let stop = stop.clone();
-        tokio::spawn(async move { daemon.serve(stop).await })
-    };
+    let worker = tokio::spawn(daemon::start(session, stop.clone()));
 
-    let ended = demo.chapters(&sample).await;
+    let ended = tokio::select! {
+        ended = demo.chapters(&sample) => ended,
+        () = stop.cancelled() => return Ok(Exit::InStep),
+    };
     if ended.is_ok() {
         summary(&store, &state, began)?;
         if args.keep {
             println!("\nEverything is left running; Ctrl-C ends it.");
-            tokio::signal::ctrl_c().await?;
+            stop.cancelled().await;
         }
     }
     stop.cancel();
@@ -108,6 +108,7 @@ impl Demo {
             self.salesforce_count("License_Feature__c"),
         );
         self.quiet().await?;
+        self.seen = self.store.last_run()?.map_or(0, |r| r.run);
 
         say("Somebody renames an account in Salesforce");
         let account = sample.accounts[0].clone();
@@ -145,7 +146,7 @@ impl Demo {
         }
 
         say("An order is activated");
-        let order = sample.draft_orders[0].clone();
+        let order = self.draft_with(sample, "LS-TEAM").context("the sample has no draft order for LS-TEAM")?;
         let before = self.salesforce_count("License__c");
         let number = self.salesforce("Order", &order)["OrderNumber"].as_str().unwrap_or_default().to_owned();
         self.pair.salesforce.world().activate_order(&order)?;
@@ -184,38 +185,57 @@ impl Demo {
     }
 
     async fn features(&mut self, licenses: &[Value]) -> anyhow::Result<()> {
-        let license = licenses.first().context("the order has no license")?;
-        let id: i64 = self.partner("license", &text(license, "Id"))?;
-        let held: Vec<String> = self
-            .pair
-            .platform
-            .world()
-            .get(Object::License, id)
-            .and_then(|l| l["feature_codes"].as_array().map(|codes| codes.iter().filter_map(|c| c.as_str().map(str::to_owned)).collect()))
-            .unwrap_or_default();
-        let product = self.platform(Object::License, id)["product"].clone();
-        let mut free: Vec<String> = self
-            .pair
-            .platform
-            .world()
+        let (Some(first), Some(last)) = (licenses.first(), licenses.last()) else { bail!("the order has no license") };
+        let (ids, codes) = {
+            let of = |license: &Value| -> anyhow::Result<(i64, String)> {
+                let id = self.partner("license", &text(license, "Id"))?;
+                Ok((id, self.free_feature(id).context("every feature of the sample product is on its license already")?))
+            };
+            let (a, b) = (of(first)?, of(last)?);
+            ([a.0, b.0], [a.1, b.1])
+        };
+        println!("  {} gets {} in Salesforce, {} gets {} on the platform", text(first, "Name"), codes[0], text(last, "Name"), codes[1]);
+        self.pair.salesforce.world().insert("License_Feature__c", &json!({"License__c": first["Id"], "Code__c": codes[0]}))?;
+        self.pair.platform.world().add_feature(ids[1], &codes[1], &json!({})).map_err(|e| anyhow::anyhow!("{e}"))?;
+        self.until("each is on the other side too", |d| {
+            let rows = d.pair.salesforce.world().rows("License_Feature__c");
+            let in_salesforce = rows.iter().any(|r| r["License__c"] == last["Id"] && r["Code__c"] == json!(codes[1]));
+            in_salesforce && d.held_features(ids[0]).contains(&codes[0])
+        })
+        .await?;
+        self.tell()
+    }
+
+    fn held_features(&self, license: i64) -> Vec<String> {
+        let world = self.pair.platform.world();
+        let definitions = world.rows(Object::ProductFeature);
+        world
+            .rows(Object::LicenseFeature)
+            .iter()
+            .filter(|row| row["license"] == json!(license))
+            .filter_map(|row| definitions.iter().find(|d| d["id"] == row["product_feature"]).map(|d| text(d, "code")))
+            .collect()
+    }
+
+    /// A feature of the license's product that the license does not have.
+    fn free_feature(&self, license: i64) -> Option<String> {
+        let held = self.held_features(license);
+        let product = self.platform(Object::License, license)["product"].clone();
+        let world = self.pair.platform.world();
+        world
             .rows(Object::ProductFeature)
             .iter()
             .filter(|f| f["product"] == product)
             .map(|f| text(f, "code"))
-            .filter(|code| !held.contains(code))
-            .collect();
-        let (Some(here), Some(there)) = (free.pop(), free.pop()) else { bail!("the sample product has too few features") };
-        self.pair.salesforce.world().insert("License_Feature__c", &json!({"License__c": license["Id"], "Code__c": here}))?;
-        self.pair.platform.world().add_feature(id, &there, &json!({})).map_err(|e| anyhow::anyhow!("{e}"))?;
-        self.until("both sides have both", |d| {
-            let rows = d.pair.salesforce.world().rows("License_Feature__c");
-            let in_salesforce = rows.iter().any(|r| r["License__c"] == license["Id"] && r["Code__c"] == json!(there));
-            let on_platform =
-                d.pair.platform.world().get(Object::License, id).is_some_and(|l| l["feature_codes"].to_string().contains(&here));
-            in_salesforce && on_platform
-        })
-        .await?;
-        self.tell()
+            .find(|code| !held.contains(code))
+    }
+
+    /// A draft order with a line for this product.
+    fn draft_with(&self, sample: &sample::Sample, code: &str) -> Option<String> {
+        let world = self.pair.salesforce.world();
+        let product = world.rows("Product2").into_iter().find(|p| p["ProductCode"] == json!(code))?["Id"].clone();
+        let lines = world.rows("OrderItem");
+        sample.draft_orders.iter().find(|o| lines.iter().any(|l| l["OrderId"] == json!(o) && l["Product2Id"] == product)).cloned()
     }
 
     /// Waits for what a chapter is about. The daemon runs by itself; nobody pushes it.
@@ -258,28 +278,20 @@ impl Demo {
 
     /// The journal's own words for what was done since the last time.
     fn tell(&mut self) -> anyhow::Result<()> {
-        let mut last = self.seen;
-        for run in self.store.runs(20)?.iter().rev().filter(|r| r.run > self.seen) {
-            last = last.max(run.run);
+        let mut told = 0;
+        for run in self.store.runs(50)?.iter().rev().filter(|r| r.run > self.seen) {
             self.store.each_of_run(run.run, |stored| {
-                let intent = &stored.intent;
-                let name = intent.salesforce_id.as_ref().or(intent.platform_id.as_ref()).map_or("", |id| id.as_str());
-                println!(
-                    "  run {}: {} → {} {} {} {}",
-                    run.run,
-                    intent.situation,
-                    intent.verb,
-                    intent.object,
-                    name,
-                    if intent.verb.is_write() { format!("on {}", intent.side) } else { String::new() }
-                );
-                for moved in intent.moved.iter().filter(|m| !m.new.is_blank()).take(4) {
-                    println!("      {}: {} → {}", moved.name, moved.old, moved.new);
+                told += 1;
+                if told <= MOST_TOLD {
+                    show_intent(run.run, &stored.intent);
                 }
                 Ok(())
             })?;
         }
-        self.seen = last;
+        if told > MOST_TOLD {
+            println!("  … and {} more", told - MOST_TOLD);
+        }
+        self.seen = self.store.last_run()?.map_or(self.seen, |r| r.run);
         Ok(())
     }
 
@@ -314,6 +326,16 @@ impl Demo {
 
     fn edit_platform(&self, object: Object, id: i64, fields: Value) -> anyhow::Result<()> {
         self.pair.platform.world().update(object, id, &fields).map_err(|e| anyhow::anyhow!("{e}"))
+    }
+}
+
+/// One line for what was seen and done, and the fields it was about.
+fn show_intent(run: i64, intent: &crate::plan::Intent) {
+    let name = intent.salesforce_id.as_ref().or(intent.platform_id.as_ref()).map_or("", |id| id.as_str());
+    let side = if intent.verb.is_write() { format!(" on {}", intent.side) } else { String::new() };
+    println!("  run {run}: {} → {} {} {name}{side}", intent.situation, intent.verb, intent.object);
+    for moved in intent.moved.iter().filter(|m| !m.new.is_blank()).take(4) {
+        println!("      {}: {} → {}", moved.name, moved.old, moved.new);
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod architecture;
 mod cli;
+mod commands;
 mod decisions;
 mod docs_sql;
 mod licensespring;

@@ -1,0 +1,156 @@
+//! The public commands against the sandbox, as an operator types them.
+
+use serde_json::{Value, json};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::Path,
+    process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+struct Sandbox {
+    child: Child,
+    dir: tempfile::TempDir,
+    environment: BTreeMap<String, String>,
+}
+
+impl Sandbox {
+    fn start(args: &[&str]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("sync-rules.toml"), crate::rig::SHIPPED).unwrap();
+        let env = dir.path().join("sandbox.env");
+        let child = Command::new(env!("CARGO_BIN_EXE_lockstep"))
+            .arg("sandbox")
+            .args(args)
+            .arg("--env-file")
+            .arg(&env)
+            .current_dir(dir.path())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let began = Instant::now();
+        while !env.exists() {
+            assert!(began.elapsed() < Duration::from_secs(60), "the sandbox did not start");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let environment = fs::read_to_string(env)
+            .unwrap()
+            .lines()
+            .map(|line| {
+                let (name, value) = line.split_once('=').unwrap();
+                (name.to_owned(), value.trim_matches('\'').to_owned())
+            })
+            .collect();
+        Self { child, dir, environment }
+    }
+
+    fn lockstep(&self, args: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_lockstep"))
+            .args(args)
+            .current_dir(self.dir.path())
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
+            .envs(&self.environment)
+            .output()
+            .unwrap()
+    }
+
+    fn json(&self, args: &[&str]) -> Value {
+        let output = self.lockstep(args);
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{args:?}: {e}\n{output:?}"))
+    }
+
+    fn dump(&self) -> String {
+        let store = lockstep::store::Store::open_read_only(&self.dir.path().join("state")).unwrap();
+        store.map(|s| s.dump().unwrap()).unwrap_or_default()
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn exists(dir: &Path, name: &str) -> bool {
+    dir.join(name).exists()
+}
+
+#[test]
+fn an_operators_first_hour() {
+    let sandbox = Sandbox::start(&["--sample"]);
+
+    let check = sandbox.json(&["check", "--json"]);
+    assert_eq!(check["problems"], json!([]), "{check}");
+    let online = sandbox.lockstep(&["check", "--online"]);
+    let said = String::from_utf8_lossy(&online.stdout).into_owned();
+    assert!(said.contains('✓') && !said.contains('✗'), "{said}\n{}", String::from_utf8_lossy(&online.stderr));
+
+    // A plan changes nothing: neither side, nor the store.
+    let before = sandbox.dump();
+    let plan = sandbox.json(&["plan", "--json"]);
+    let actions = plan["actions"].as_array().unwrap();
+    let creates = |object: &str| actions.iter().filter(|a| a["object"] == json!(object) && a["verb"] == "create").count();
+    assert_eq!((creates("account"), creates("contact"), creates("order")), (300, 400, 5), "{}", plan["summary"]);
+    assert_eq!(sandbox.dump(), before);
+
+    let first = sandbox.json(&["once", "--json"]);
+    assert_eq!(first["outcome"], "ok", "{first}");
+    assert_eq!(first["writes"]["platform"], json!(705));
+    assert!(exists(sandbox.dir.path(), "state/lockstep.db"));
+    let second = sandbox.json(&["once", "--json"]);
+    assert_eq!(second["writes"], json!({"salesforce": 0, "platform": 0}), "{second}");
+    assert_eq!(second["calls"]["salesforce"], json!(1), "an idle delta costs one call");
+    let full = sandbox.json(&["once", "--full", "--json"]);
+    assert_eq!((&full["kind"], &full["writes"]), (&json!("full"), &json!({"salesforce": 0, "platform": 0})), "{full}");
+
+    let before = sandbox.dump();
+    let plan = sandbox.json(&["plan", "--json"]);
+    assert_eq!(plan["actions"], json!([]));
+    assert_eq!(sandbox.dump(), before, "plan leaves the store as it is");
+
+    // The whole story of one record.
+    let story = sandbox.json(&["history", "--json"]);
+    assert!(story.to_string().contains("\"delta\""), "{story}");
+    for args in [&["status"][..], &["conflicts"], &["quarantine"], &["hold", "list"]] {
+        let output = sandbox.lockstep(args);
+        assert_eq!(output.status.code(), Some(0), "{args:?} {output:?}");
+    }
+}
+
+#[test]
+fn one_object_on_stdout_even_when_it_fails() {
+    let mut sandbox = Sandbox::start(&[]);
+    sandbox.environment.insert("LICENSESPRING_API_KEY".to_owned(), "canary-5b7d".to_owned());
+    let output = sandbox.lockstep(&["once", "--json"]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["outcome"], "failed");
+    assert!(report["error"].as_str().unwrap().contains("platform"), "{report}");
+    assert!(!String::from_utf8_lossy(&output.stdout).contains("canary-5b7d"));
+    assert!(!String::from_utf8_lossy(&output.stderr).contains("canary-5b7d"));
+    // A missing secret is the rules' business.
+    sandbox.environment.remove("LICENSESPRING_API_KEY");
+    let output = sandbox.lockstep(&["once", "--json"]);
+    assert_eq!(output.status.code(), Some(78), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("LICENSESPRING_API_KEY"));
+}
+
+/// C7, C8 and the demo itself: the README's first command.
+#[test]
+fn the_demo_tells_its_story_within_a_minute() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = dir.path().join("demo");
+    let began = Instant::now();
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_lockstep")).arg("demo").arg("--state").arg(&state).current_dir(dir.path()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+    assert!(began.elapsed() < Duration::from_secs(120), "{:?}", began.elapsed());
+    for part in ["salesforce-moved", "platform-moved", "clash", "create order", "deleted-in-salesforce", "sqlite3 -readonly"] {
+        assert!(said.contains(part), "{part} in\n{said}");
+    }
+    assert!(state.join("lockstep.db").exists());
+}

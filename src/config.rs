@@ -1,19 +1,24 @@
 //! The whole rules file, secrets resolved: what a command needs to go to work.
 //!
-//! The checks that need a platform's catalogue are here, because `rules` names no connector.
+//! The only place that reads the environment. What the platform itself can do is asked of its catalogue here, because
+//! `rules` names no connector.
 
-use crate::connectors::{Catalogue, Fault, Writer, licensespring, salesforce};
+mod platform;
+#[cfg(test)]
+mod reference;
+mod secret;
+
+use crate::connectors::{Fault, Writer, licensespring, salesforce};
 use crate::record::Sides;
 use crate::rules::{
-    self, Conflict, Direction, FlowWord, Limit, Limits, Mapping, Place, PlanWord, PlatformTable, Problem, ResyncWord, Rules, RulesFile,
-    Schedule, SecretRef, TextValue, duration,
+    self, At, Finding, FlowWord, LicenseSpringTable, Limits, PlanWord, Problem, Rules, RulesFile, SalesforceTable, Schedule, SecretRef,
+    TextValue, duration,
 };
-use secrecy::SecretString;
-use std::{
-    os::unix::fs::MetadataExt,
-    path::{Path, PathBuf},
-};
-use toml::Spanned;
+use chrono::Duration;
+use secrecy::{ExposeSecret, SecretString};
+use std::path::{Path, PathBuf};
+
+pub use crate::rules::ResyncAt;
 
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -24,24 +29,21 @@ pub struct Config {
     pub schedule: Schedule,
     pub resync: ResyncAt,
     pub sweep_every: SweepEvery,
-    pub confirm_after: chrono::Duration,
+    /// How long a record must stay missing before it is looked for by id.
+    pub confirm_after: Duration,
+    /// How often all ids are compared; `None` leaves it to the daemon.
+    pub census_every: Option<Duration>,
     pub limits: Limits,
     /// A Salesforce sandbox org may be paired with a production platform.
     pub allow_sandbox_with_production: bool,
-    salesforce: salesforce::Settings,
-    platform: Platform,
+    pub salesforce: salesforce::Settings,
+    pub platform: PlatformSettings,
 }
 
+/// How to reach the one platform of the file.
 #[derive(Debug, Clone)]
-enum Platform {
+pub enum PlatformSettings {
     LicenseSpring(licensespring::Settings),
-}
-
-/// When a requested re-sync starts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ResyncAt {
-    Now,
-    NextTick,
 }
 
 /// How often kinds that can only be swept are swept by interval runs.
@@ -49,503 +51,418 @@ pub enum ResyncAt {
 pub enum SweepEvery {
     Auto,
     Run,
-    Every(chrono::Duration),
+    Every(Duration),
 }
 
+/// The rules are not fit to work with: exit code 78.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     #[error("{path}: {message}")]
     File { path: String, message: String },
+    /// Printed with `rules::render`.
     #[error("{} problem(s) in {path}", problems.len())]
     Problems { path: String, source_text: String, problems: Vec<Problem> },
 }
 
 impl Config {
-    /// Reads, checks and resolves everything; all problems at once. `state_dir` is where rotated tokens live.
+    /// Reads, checks and resolves everything; all problems at once, missing secrets among them. `state_dir` is where rotated
+    /// tokens live.
+    ///
+    /// # Errors
+    /// The file cannot be read, or there is something wrong with it.
     pub fn load(path: &Path, state_dir: &Path) -> Result<Self, ConfigError> {
         let shown = path.display().to_string();
         let source = std::fs::read_to_string(path).map_err(|e| ConfigError::File {
             path: shown.clone(),
             message: format!("{e}; `lockstep init` writes a rules file to start from"),
         })?;
-        let (file, rules, mut problems) = understand(&source);
-        let resolved = file.as_ref().map(|file| Resolve { source: &source, problems: &mut problems }.all(file, state_dir));
-        match (rules, resolved.flatten()) {
-            (Some(rules), Some(resolved)) if problems.is_empty() => Ok(resolved.into_config(path, source, rules)),
-            _ => Err(ConfigError::Problems { path: shown, source_text: source, problems }),
+        let mut look = Look::at(&source);
+        let settings = look.file.take().and_then(|file| Resolve { look: &mut look, file: &file }.config(path, state_dir));
+        match settings {
+            Some(config) if look.problems.is_empty() => Ok(config),
+            Some(_) | None => Err(ConfigError::Problems { path: shown, problems: look.sorted(), source_text: source }),
         }
     }
 
-    /// Checks a text without resolving secrets: what `check` says offline.
+    /// Checks a text without asking for its secrets: what `check` says offline.
     #[must_use]
     pub fn problems_of(source: &str) -> Vec<Problem> {
-        understand(source).2
+        Look::at(source).sorted()
     }
 
     /// The two connectors. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// A setting that a connector cannot work with.
     pub fn connect(&self) -> Result<Sides<Box<dyn Writer>>, Fault> {
         let platform: Box<dyn Writer> = match &self.platform {
-            Platform::LicenseSpring(settings) => Box::new(licensespring::LicenseSpring::new(settings.clone())?),
+            PlatformSettings::LicenseSpring(settings) => Box::new(licensespring::LicenseSpring::new(settings.clone())?),
         };
         Ok(Sides::new(Box::new(salesforce::Salesforce::new(self.salesforce.clone())?), platform))
     }
 }
 
-/// The file, the rules if they are sound, and every problem that needs no secret.
-fn understand(source: &str) -> (Option<RulesFile>, Option<Rules>, Vec<Problem>) {
-    let (file, rules, mut problems) = understood(source);
-    problems.sort_by_key(|p| p.place.start);
-    (file, rules, problems)
+/// Every code a problem can have, with what it means; docs/rules.md lists them.
+#[must_use]
+pub fn problem_codes() -> Vec<(&'static str, &'static str)> {
+    let mut codes = rules::CODES.to_vec();
+    codes.extend(rules::CHECKS.iter().map(|check| (check.code, check.what)));
+    codes.push((platform::UNKNOWN_RESOURCE, "The platform has no such resource."));
+    codes.extend(platform::CHECKS.iter().map(|check| (check.code, check.what)));
+    codes.extend(secret::CODES);
+    codes
 }
 
-fn understood(source: &str) -> (Option<RulesFile>, Option<Rules>, Vec<Problem>) {
-    let file = match rules::parse(source) {
-        Ok(file) => file,
-        Err(problems) => return (None, None, problems),
-    };
-    match rules::check(&file, source) {
-        Err(problems) => (Some(file), None, problems),
-        Ok(rules) => {
-            let mut problems = Vec::new();
-            let catalogue = match &file.platform {
-                PlatformTable::Licensespring(_) => &*licensespring::CATALOGUE,
-            };
-            for mapping in &rules.mappings {
-                against(catalogue, mapping, &file, source, &mut problems);
-            }
-            (Some(file), Some(rules), problems)
+/// A text under examination.
+struct Look<'s> {
+    source: &'s str,
+    file: Option<RulesFile>,
+    problems: Vec<Problem>,
+}
+
+impl<'s> Look<'s> {
+    /// Form, checks and catalogue, one not hiding the other.
+    fn at(source: &'s str) -> Self {
+        let (file, mut problems) = rules::read(source);
+        if let Some(file) = &file {
+            problems.extend(rules::complaints(file, source));
+            problems.extend(platform::check(file, source));
         }
+        Self { source, file, problems }
+    }
+
+    fn say(&mut self, code: &'static str, finding: Finding) {
+        self.problems.push(finding.problem(self.source, code));
+    }
+
+    fn sorted(mut self) -> Vec<Problem> {
+        self.problems.sort_by_key(|p| (p.place.start, p.place.end));
+        self.problems
     }
 }
 
-/// A mapping against what the platform can do.
-fn against(catalogue: &Catalogue, mapping: &Mapping, file: &RulesFile, source: &str, problems: &mut Vec<Problem>) {
-    let Some((name, table)) = file.objects.iter().find(|(name, _)| *name.get_ref() == mapping.object) else { return };
-    let mut say = |place: Place, code, message: String, help: String| problems.push(Problem::new(source, place, code, message, help));
-    let Some(resource) = catalogue.resource(&mapping.platform) else {
-        let known = catalogue.resources.iter().map(|r| r.name).collect::<Vec<_>>().join(", ");
-        let message = format!("{} has no resource {:?}", catalogue.name, mapping.platform);
-        return say(table.platform.span(), "unknown-resource", message, format!("resources are: {known}"));
-    };
-    let place_of = |entry: &str| table.fields.iter().find(|(k, _)| k.get_ref() == entry).map_or_else(|| name.span(), |(_, v)| v.span());
-    for entry in &mapping.entries {
-        for field in &entry.platform {
-            if !resource.knows(field) {
-                let known = resource.fields.iter().map(|f| f.name).collect::<Vec<_>>().join(", ");
-                say(
-                    place_of(&entry.name),
-                    "unknown-field",
-                    format!("{} has no field {field:?}", resource.name),
-                    format!("fields are: {known}"),
-                );
-                continue;
-            }
-            let read_only = resource.field(field).is_some_and(|f| !f.update && !f.create);
-            if read_only && entry.direction.to_platform() {
-                say(
-                    place_of(&entry.name),
-                    "not-writable",
-                    format!("{} field {field:?} cannot be written", resource.name),
-                    "say direction = \"to-salesforce\" for this field".to_owned(),
-                );
-            }
-        }
-        if entry.conflict == Conflict::Newest && !resource.stamped {
-            say(
-                place_of(&entry.name),
-                "no-stamps",
-                format!("conflict = \"newest\" needs time stamps, and a {} of {} has none", resource.name, catalogue.name),
-                "use \"salesforce\", \"platform\", \"salesforce-unless-blank\" or \"manual\"".to_owned(),
-            );
-        }
-    }
-    if mapping.create.on_platform() && mapping.direction != Direction::ToSalesforce && !resource.can_create && !mapping.provisions {
-        say(
-            name.span(),
-            "cannot-create",
-            format!("a {} cannot be created on {} by itself", resource.name, catalogue.name),
-            "say create = \"to-salesforce\" or \"none\"".to_owned(),
-        );
-    }
+/// Fills in what stands outside the file. Each missing piece is reported and the rest goes on, so that one start tells all.
+struct Resolve<'l, 's> {
+    look: &'l mut Look<'s>,
+    file: &'l RulesFile,
 }
 
-/// What came out of the environment, credentials and files.
-struct Resolved {
-    schedule: Schedule,
-    resync: ResyncAt,
-    sweep_every: SweepEvery,
-    confirm_after: chrono::Duration,
-    limits: Limits,
-    allow_sandbox_with_production: bool,
-    salesforce: salesforce::Settings,
-    platform: Platform,
-}
-
-impl Resolved {
-    fn into_config(self, path: &Path, source: String, rules: Rules) -> Config {
-        Config {
+impl Resolve<'_, '_> {
+    fn config(mut self, path: &Path, state_dir: &Path) -> Option<Config> {
+        let file = self.file;
+        let salesforce = file.salesforce.as_ref().and_then(|table| self.salesforce(table, state_dir));
+        let platform = file.platform.as_ref().and_then(|p| p.licensespring.as_ref()).and_then(|table| self.licensespring(table));
+        if !self.look.problems.is_empty() {
+            return None;
+        }
+        let meant = rules::meaning(file).and_then(|rules| Ok((rules, rules::schedule(file)?)));
+        let (rules, schedule) = match meant {
+            Ok(meant) => meant,
+            Err(finding) => {
+                self.look.say(rules::NOT_UNDERSTOOD, finding);
+                return None;
+            }
+        };
+        Some(Config {
             path: path.to_owned(),
-            source,
+            source: self.look.source.to_owned(),
             rules,
-            schedule: self.schedule,
-            resync: self.resync,
-            sweep_every: self.sweep_every,
-            confirm_after: self.confirm_after,
-            limits: self.limits,
-            allow_sandbox_with_production: self.allow_sandbox_with_production,
-            salesforce: self.salesforce,
-            platform: self.platform,
-        }
-    }
-}
-
-struct Resolve<'a> {
-    source: &'a str,
-    problems: &'a mut Vec<Problem>,
-}
-
-impl Resolve<'_> {
-    fn say(&mut self, place: Place, code: &'static str, message: impl Into<String>, help: impl Into<String>) {
-        self.problems.push(Problem::new(self.source, place, code, message, help));
-    }
-
-    fn all(mut self, file: &RulesFile, state_dir: &Path) -> Option<Resolved> {
-        let schedule = self.schedule(file);
-        let limits = self.limits(file);
-        let salesforce = self.salesforce(file, state_dir);
-        let platform = self.platform(file);
-        Some(Resolved {
-            schedule: schedule?,
-            resync: match file.schedule.resync {
-                Some(ResyncWord::NextTick) => ResyncAt::NextTick,
-                Some(ResyncWord::Now) | None => ResyncAt::Now,
-            },
-            sweep_every: match file.schedule.sweep_every.as_ref().map(|s| s.get_ref().as_str()) {
+            schedule,
+            resync: file.schedule.resync.unwrap_or(ResyncAt::Now),
+            sweep_every: match file.schedule.sweep_every.as_ref().map(|s| s.as_str()) {
                 None | Some("auto") => SweepEvery::Auto,
                 Some("run") => SweepEvery::Run,
                 Some(text) => SweepEvery::Every(duration(text).ok()?),
             },
-            confirm_after: self.seconds(file.schedule.confirm_absence_after.as_ref(), 60),
-            limits: limits?,
-            allow_sandbox_with_production: file.salesforce.allow_sandbox_with_production,
+            confirm_after: span(&file.schedule.confirm_absence_after).unwrap_or(CONFIRM_AFTER),
+            census_every: span(&file.schedule.census_every),
+            limits: rules::limits(file),
+            allow_sandbox_with_production: file.salesforce.as_ref().is_some_and(|s| s.allow_sandbox_with_production),
             salesforce: salesforce?,
             platform: platform?,
         })
     }
 
-    fn seconds(&self, text: Option<&Spanned<String>>, default: i64) -> chrono::Duration {
-        text.and_then(|t| duration(t.get_ref()).ok()).unwrap_or_else(|| chrono::Duration::seconds(default))
-    }
-
-    fn schedule(&mut self, file: &RulesFile) -> Option<Schedule> {
-        let table = &file.schedule;
-        match (&table.cron, &table.every) {
-            (Some(cron), _) => Schedule::cron(cron.get_ref(), table.time_zone.as_ref().map(|z| z.get_ref().as_str())).ok(),
-            (None, Some(every)) => Schedule::every(every.get_ref()).ok(),
-            (None, None) => Schedule::every("15m").ok(),
-        }
-    }
-
-    fn limits(&mut self, file: &RulesFile) -> Option<Limits> {
-        let mut limits = Limits::default();
-        let mut sound = true;
-        let tables = [
-            (&file.limits.creates, &mut limits.creates),
-            (&file.limits.changes, &mut limits.changes),
-            (&file.limits.destructive, &mut limits.destructive),
-        ];
-        for (table, limit) in tables {
-            let Some(table) = table else { continue };
-            match (u64::try_from(*table.count.get_ref()), u64::try_from(*table.percent.get_ref())) {
-                (Ok(count), Ok(percent)) if percent <= 100 => *limit = Limit { count, percent },
-                _ => {
-                    self.say(
-                        table.percent.span(),
-                        "bad-limit",
-                        "a count is 0 or more, a percentage 0 to 100",
-                        "write { count = 100, percent = 20 }",
-                    );
-                    sound = false;
-                }
-            }
-        }
-        sound.then_some(limits)
-    }
-
-    fn salesforce(&mut self, file: &RulesFile, state_dir: &Path) -> Option<salesforce::Settings> {
-        let table = &file.salesforce;
-        let login_url = self.url(&table.login_url);
-        let client_id = self.text(&table.client_id);
-        let flow = match table.flow.unwrap_or(FlowWord::ClientCredentials) {
-            FlowWord::ClientCredentials => {
-                let client_secret = self.needed(table.client_secret.as_ref(), &table.client_id, "client-secret");
-                client_id
-                    .zip(client_secret)
-                    .map(|(client_id, client_secret)| salesforce::Flow::ClientCredentials { client_id, client_secret })
-            }
-            FlowWord::RefreshToken => {
-                let refresh_token = self.needed(table.refresh_token.as_ref(), &table.client_id, "refresh-token");
-                let client_secret = table.client_secret.as_ref().and_then(|s| self.secret(s));
-                client_id.zip(refresh_token).map(|(client_id, refresh_token)| salesforce::Flow::RefreshToken {
-                    client_id,
-                    client_secret,
-                    refresh_token,
-                })
-            }
-            FlowWord::Jwt => {
-                let private_key = self.needed(table.private_key.as_ref(), &table.client_id, "private-key");
-                let username = self.username(table.username.as_ref(), &table.client_id);
-                let audience = table.audience.clone().unwrap_or_else(|| "https://login.salesforce.com".to_owned());
-                client_id.zip(private_key).zip(username).map(|((client_id, private_key), username)| salesforce::Flow::Jwt {
-                    client_id,
-                    username,
-                    private_key,
-                    audience,
-                })
-            }
-            FlowWord::Password => {
-                let client_secret = self.needed(table.client_secret.as_ref(), &table.client_id, "client-secret");
-                let password = self.needed(table.password.as_ref(), &table.client_id, "password");
-                let username = self.username(table.username.as_ref(), &table.client_id);
-                client_id.zip(client_secret).zip(password.zip(username)).map(|((client_id, client_secret), (password, username))| {
-                    salesforce::Flow::Password { client_id, client_secret, username, password }
-                })
-            }
-        };
-        let api_version = self.api_version(table.api_version.as_ref());
-        let reserve_percent = self.reserve(file);
-        let lookback = self.seconds(file.schedule.lookback.as_ref(), 600).num_seconds();
+    fn salesforce(&mut self, table: &SalesforceTable, state_dir: &Path) -> Option<salesforce::Settings> {
+        let login_url = self.address(table.login_url.as_ref());
+        let flow = self.flow(table);
+        let lookback = span(&self.file.schedule.lookback).unwrap_or(LOOKBACK);
         Some(salesforce::Settings {
             login_url: login_url?,
-            api_version: api_version?,
+            api_version: table.api_version.as_ref().map_or("66.0", |v| v.as_str()).to_owned(),
             flow: flow?,
-            allowed_hosts: table
-                .allowed_hosts
-                .clone()
-                .unwrap_or_else(|| vec!["*.salesforce.com".to_owned(), "*.my.salesforce.com".to_owned()]),
+            allowed_hosts: match &table.allowed_hosts {
+                Some(hosts) => hosts.iter().map(|h| h.to_string()).collect(),
+                None => ["*.salesforce.com", "*.my.salesforce.com"].map(str::to_owned).to_vec(),
+            },
             token_file: Some(state_dir.join("tokens.json")),
-            lookback_s: u32::try_from(lookback).unwrap_or(600),
-            reserve_percent: reserve_percent?,
+            lookback_s: u32::try_from(lookback.num_seconds()).ok()?,
+            reserve_percent: self.file.limits.salesforce_reserve.unwrap_or(20),
         })
     }
 
-    fn reserve(&mut self, file: &RulesFile) -> Option<u8> {
-        match &file.limits.salesforce_reserve {
-            None => Some(20),
-            Some(percent) => match u8::try_from(*percent.get_ref()) {
-                Ok(p) if p <= 99 => Some(p),
-                _ => {
-                    self.say(percent.span(), "bad-limit", "a reserve is 0 to 99 percent", "write salesforce-reserve = 20");
-                    None
-                }
-            },
-        }
-    }
-
-    fn api_version(&mut self, version: Option<&Spanned<String>>) -> Option<String> {
-        let Some(version) = version else { return Some("66.0".to_owned()) };
-        let number = version.get_ref().strip_suffix(".0").and_then(|n| n.parse::<u32>().ok());
-        if number.is_some_and(|n| n >= 46) {
-            return Some(version.get_ref().clone());
-        }
-        self.say(version.span(), "bad-version", format!("{:?} is not an API version from 46.0 on", version.get_ref()), "write \"66.0\"");
-        None
-    }
-
-    fn username(&mut self, name: Option<&Spanned<TextValue>>, near: &Spanned<TextValue>) -> Option<String> {
-        match name {
-            Some(name) => self.text(name),
-            None => {
-                self.say(near.span(), "missing-key", "this flow needs `username`", "add username = \"…\"");
-                None
-            }
-        }
-    }
-
-    fn platform(&mut self, file: &RulesFile) -> Option<Platform> {
-        let PlatformTable::Licensespring(table) = &file.platform;
-        let url = self.url(&table.url);
-        let api_key = self.secret(&table.api_key);
-        let requests_per_minute = match &table.requests_per_minute {
-            Some(n) => match u32::try_from(*n.get_ref()) {
-                Ok(n) if n > 0 => Some(n),
-                _ => {
-                    self.say(n.span(), "bad-limit", "a number of requests above 0", "");
+    /// What the flow needs is fetched, and nothing else. What is missing in the file the checks have said already.
+    fn flow(&mut self, table: &SalesforceTable) -> Option<salesforce::Flow> {
+        let client_id = self.text(table.client_id.as_ref());
+        let flow = table.flow.unwrap_or(FlowWord::ClientCredentials);
+        let mut secret = |wanted: &[FlowWord], value: &Option<At<SecretRef>>| {
+            value.as_ref().filter(|_| wanted.contains(&flow)).and_then(|v| self.secret(v))
+        };
+        let with_secret = [FlowWord::ClientCredentials, FlowWord::Password, FlowWord::RefreshToken];
+        let client_secret = secret(&with_secret, &table.client_secret);
+        let refresh_token = secret(&[FlowWord::RefreshToken], &table.refresh_token);
+        let private_key = secret(&[FlowWord::Jwt], &table.private_key);
+        let password = secret(&[FlowWord::Password], &table.password);
+        let username = match flow {
+            FlowWord::Jwt | FlowWord::Password => self.text(table.username.as_ref()),
+            FlowWord::ClientCredentials | FlowWord::RefreshToken => None,
+        };
+        let client_id = client_id?;
+        Some(match flow {
+            FlowWord::ClientCredentials => salesforce::Flow::ClientCredentials { client_id, client_secret: client_secret? },
+            FlowWord::RefreshToken => {
+                if client_secret.is_none() && table.client_secret.is_some() {
                     return None;
                 }
-            },
-            None => match table.plan.unwrap_or(PlanWord::Free) {
-                PlanWord::Free => Some(600),
-                PlanWord::BusinessStarter => Some(900),
-                PlanWord::BusinessPlus => Some(1_200),
-                PlanWord::Enterprise => Some(2_400),
-                PlanWord::None => None,
-            },
-        };
+                salesforce::Flow::RefreshToken { client_id, client_secret, refresh_token: refresh_token? }
+            }
+            FlowWord::Jwt => {
+                let audience = match &table.audience {
+                    Some(audience) => self.address(Some(audience))?,
+                    None => "https://login.salesforce.com".to_owned(),
+                };
+                salesforce::Flow::Jwt { client_id, username: username?, private_key: private_key?, audience }
+            }
+            FlowWord::Password => {
+                salesforce::Flow::Password { client_id, client_secret: client_secret?, username: username?, password: password? }
+            }
+        })
+    }
+
+    fn licensespring(&mut self, table: &LicenseSpringTable) -> Option<PlatformSettings> {
+        let url = self.address(table.url.as_ref());
+        let api_key = table.api_key.as_ref().and_then(|key| self.secret(key));
         let url = url?;
-        Some(Platform::LicenseSpring(licensespring::Settings {
-            // The vendor's limit is about the vendor's servers; a simulator on this machine has its own.
-            requests_per_minute: requests_per_minute.filter(|_| !is_loopback(&url)),
+        let of_plan = match table.plan.as_ref().map_or(PlanWord::Free, |p| **p) {
+            PlanWord::Free => Some(600),
+            PlanWord::BusinessStarter => Some(900),
+            PlanWord::BusinessPlus => Some(1_200),
+            PlanWord::Enterprise => Some(2_400),
+            PlanWord::None => None,
+        };
+        Some(PlatformSettings::LicenseSpring(licensespring::Settings {
+            // A plan is about the vendor's servers. What answers on this machine is a simulator with a limit of its own.
+            requests_per_minute: table.requests_per_minute.or(of_plan).filter(|_| !is_loopback(&url)),
             url,
             api_key: api_key?,
             company: table.company.clone(),
-            connection: file.connection.name.get_ref().clone(),
+            connection: self.file.connection.as_ref()?.name.as_ref()?.to_string(),
         }))
     }
 
-    fn url(&mut self, value: &Spanned<TextValue>) -> Option<String> {
-        let text = self.text(value)?;
-        let trimmed = text.trim_end_matches('/').to_owned();
-        match url::Url::parse(&trimmed) {
-            Ok(url) if url.scheme() == "https" || (url.scheme() == "http" && is_loopback(&trimmed)) => Some(trimmed),
-            Ok(_) => {
-                self.say(value.span(), "not-https", format!("{text:?} is not an https address"), "plain http is allowed to loopback only");
-                None
-            }
-            Err(e) => {
-                self.say(value.span(), "bad-url", format!("{text:?} is not an address: {e}"), "write https://…");
+    /// An address from outside the file is held to the same rule as one inside.
+    fn address(&mut self, value: Option<&At<TextValue>>) -> Option<String> {
+        let place = value?.place();
+        let text = self.text(value)?.trim_end_matches('/').to_owned();
+        match (rules::address(&text), &**value?) {
+            (Ok(()), _) => Some(text),
+            // Said by the checks.
+            (Err(_), TextValue::Plain(_)) => None,
+            (Err(message), TextValue::From(source)) => {
+                let help = format!("look at {}", secret::described(source));
+                self.look.say("bad-address", Finding::new(place, message, help));
                 None
             }
         }
     }
 
-    fn text(&mut self, value: &Spanned<TextValue>) -> Option<String> {
-        match value.get_ref() {
+    fn text(&mut self, value: Option<&At<TextValue>>) -> Option<String> {
+        let value = value?;
+        match &**value {
             TextValue::Plain(text) => Some(text.clone()),
-            TextValue::From(secret) => self.fetch(secret, value.span()),
+            TextValue::From(source) => self.fetch(source, value.place()).map(|text| text.expose_secret().to_owned()),
         }
     }
 
-    fn needed(&mut self, value: Option<&Spanned<SecretRef>>, near: &Spanned<TextValue>, name: &str) -> Option<SecretString> {
-        match value {
-            Some(value) => self.secret(value),
-            None => {
-                self.say(near.span(), "missing-key", format!("this flow needs `{name}`"), format!("add {name} = {{ env = \"…\" }}"));
-                None
-            }
-        }
+    fn secret(&mut self, value: &At<SecretRef>) -> Option<SecretString> {
+        self.fetch(value, value.place())
     }
 
-    fn secret(&mut self, value: &Spanned<SecretRef>) -> Option<SecretString> {
-        self.fetch(value.get_ref(), value.span()).map(SecretString::from)
-    }
-
-    fn fetch(&mut self, secret: &SecretRef, place: Place) -> Option<String> {
-        let found = match (&secret.env, &secret.credential, &secret.file) {
-            (Some(name), None, None) => from_env(name),
-            (None, Some(name), None) => from_credential(name),
-            (None, None, Some(path)) => from_file(path),
-            _ => Err(("secret-source", "say exactly one of env, credential and file".to_owned(), String::new())),
-        };
-        match found {
-            Ok(text) if text.trim().is_empty() => {
-                self.say(place, "missing-secret", "it is empty", "");
-                None
-            }
-            Ok(text) => Some(text.trim().to_owned()),
+    fn fetch(&mut self, source: &SecretRef, place: rules::Place) -> Option<SecretString> {
+        match secret::fetch(source) {
+            Ok(text) => Some(text),
             Err((code, message, help)) => {
-                self.say(place, code, message, help);
+                self.look.say(code, Finding::new(place, message, help));
                 None
             }
         }
     }
 }
 
-type Trouble = (&'static str, String, String);
+const CONFIRM_AFTER: Duration = Duration::seconds(60);
+const LOOKBACK: Duration = Duration::minutes(10);
 
-fn from_env(name: &str) -> Result<String, Trouble> {
-    std::env::var(name).map_err(|_| {
-        (
-            "missing-secret",
-            format!("the environment variable {name} is not set"),
-            format!("set {name}, or use {{ credential = \"…\" }} under systemd"),
-        )
-    })
-}
-
-fn from_credential(name: &str) -> Result<String, Trouble> {
-    if name.contains('/') || name.contains("..") {
-        return Err(("secret-source", format!("{name:?} is not the name of a credential"), String::new()));
-    }
-    let dir = std::env::var_os("CREDENTIALS_DIRECTORY").ok_or_else(|| {
-        ("missing-secret", format!("credential {name}: not started by systemd with LoadCredential="), "see docs/operating.md".to_owned())
-    })?;
-    std::fs::read_to_string(Path::new(&dir).join(name))
-        .map_err(|e| ("missing-secret", format!("credential {name}: {e}"), format!("add LoadCredential={name}:… to the unit")))
-}
-
-fn from_file(path: &Path) -> Result<String, Trouble> {
-    let shown = path.display();
-    let meta = std::fs::metadata(path).map_err(|e| ("missing-secret", format!("{shown}: {e}"), String::new()))?;
-    if meta.mode() & 0o077 != 0 {
-        let mode = meta.mode() & 0o777;
-        return Err(("secret-file-mode", format!("{shown} may be read by others (mode {mode:o})"), format!("chmod 600 {shown}")));
-    }
-    std::fs::read_to_string(path).map_err(|e| ("missing-secret", format!("{shown}: {e}"), String::new()))
+fn span(text: &Option<At<String>>) -> Option<Duration> {
+    text.as_ref().and_then(|t| duration(t).ok())
 }
 
 fn is_loopback(url: &str) -> bool {
-    let Ok(url) = url::Url::parse(url) else { return false };
-    match url.host() {
-        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
-        Some(url::Host::Domain(name)) => name == "localhost",
-        None => false,
-    }
+    url::Url::parse(url).is_ok_and(|url| crate::connectors::http::is_loopback(&url))
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::rules::SHIPPED;
+    use std::os::unix::fs::PermissionsExt;
 
-    const SHIPPED: &str = include_str!("../sync-rules.toml");
+    const SIX_MISTAKES: &str = include_str!("../tests/rules/six-mistakes.toml");
 
     #[test]
-    fn the_shipped_rules_fit_the_platform() {
+    fn the_shipped_rules_have_no_problem() {
         let problems = Config::problems_of(SHIPPED);
         assert!(problems.is_empty(), "{}", rules::render(&problems, SHIPPED, "sync-rules.toml"));
     }
 
     #[test]
-    fn six_mistakes_are_six_problems() {
-        let source = SHIPPED
-            .replace("every = \"15m\"", "evry = \"15m\"")
-            .replace("create = \"both\"", "create = \"sideways\"")
-            .replace("lookback = \"10m\"", "lookback = 10");
-        let problems = Config::problems_of(&source);
-        assert_eq!(problems.iter().map(|p| p.code).collect::<Vec<_>>(), ["unknown-key", "bad-value", "bad-value"], "{problems:#?}");
-
-        let source = SHIPPED
-            .replace("name = \"acme\"", "name = \"Acme Inc\"")
-            .replace("confirm-absence-after = \"60s\"", "confirm-absence-after = \"soon\"")
-            .replace("'StatusCode == \"Activated\"'", "'StatusCode|trimm == \"Activated\"'")
-            .replace("provision-from = \"2026-01-01T00:00:00Z\"", "provision-from = \"last year\"")
-            .replace("parent = \"account\"", "parent = \"acount\"")
-            .replace("match = [[\"email\"]]", "match = [[\"mail\"]]");
-        let problems = Config::problems_of(&source);
-        let codes: Vec<_> = problems.iter().map(|p| p.code).collect();
-        for code in ["bad-name", "bad-duration", "bad-expression", "bad-instant", "unknown-parent", "unmapped-match"] {
-            assert!(codes.contains(&code), "{code} in {codes:?}");
+    fn six_mistakes_are_six_problems_each_with_line_caret_and_help() {
+        let problems = Config::problems_of(SIX_MISTAKES);
+        let found: Vec<_> = problems.iter().map(|p| (p.line, p.code)).collect();
+        let line = |text: &str| SIX_MISTAKES.lines().position(|l| l.contains(text)).unwrap() + 1;
+        let want = [
+            (line("evry"), "unknown-key"),
+            (line("lookback"), "bad-duration"),
+            (line("hunter2"), "inline-secret"),
+            (line("trimm"), "bad-expression"),
+            (line("fone"), "unknown-platform-field"),
+            (line("acount"), "unknown-object"),
+        ];
+        assert_eq!(found, want, "{}", rules::render(&problems, SIX_MISTAKES, "six-mistakes.toml"));
+        let text = rules::render(&problems, SIX_MISTAKES, "six-mistakes.toml");
+        for problem in &problems {
+            assert!(!problem.help.is_empty(), "{problem:?}");
+            assert!(text.contains(&format!("six-mistakes.toml:{}:{}", problem.line, problem.column)), "{text}");
         }
-        let text = rules::render(&problems, &source, "sync-rules.toml");
-        assert!(text.contains("^^^^^") && text.contains("help:"), "{text}");
+        assert_eq!(text.matches("help: ").count(), 6, "{text}");
+        assert!(text.lines().filter(|l| l.contains("^^")).count() == 6 && !text.contains("hunter2"), "{text}");
+        assert!(text.contains("did you mean `every`?") && text.contains("did you mean \"account\"?"), "{text}");
+    }
+
+    /// A rules file and its secrets in files: nothing of the environment, which other tests share.
+    fn load(change: impl Fn(&str) -> String) -> Result<Config, ConfigError> {
+        let dir = tempfile::tempdir().unwrap();
+        let secret = |name: &str, text: &str| {
+            let path = dir.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+            format!("{{ file = \"{}\" }}", path.display())
+        };
+        let source = SHIPPED
+            .replace("{ env = \"SALESFORCE_LOGIN_URL\" }", &secret("url", "http://127.0.0.1:8080/\n"))
+            .replace("{ env = \"SALESFORCE_CLIENT_ID\" }", "\"3MVG9\"")
+            .replace("{ env = \"SALESFORCE_CLIENT_SECRET\" }", &secret("client", "canary-1\n"))
+            .replace("{ env = \"LICENSESPRING_URL\" }", "\"https://saas.licensespring.com\"")
+            .replace("{ env = \"LICENSESPRING_API_KEY\" }", &secret("key", "canary-2"));
+        let rules = dir.path().join("sync-rules.toml");
+        std::fs::write(&rules, change(&source)).unwrap();
+        Config::load(&rules, Path::new("/state"))
     }
 
     #[test]
-    fn what_the_platform_cannot_do_is_said_offline() {
-        for (from, to, code) in [
-            ("Phone = \"phone\"", "Phone = \"fone\"", "unknown-field"),
-            ("platform = \"customer\"", "platform = \"client\"", "unknown-resource"),
-            (
-                "Activations__c = { to = \"times_activated\", direction = \"to-salesforce\" }",
-                "Activations__c = \"times_activated\"",
-                "not-writable",
-            ),
-            ("Name = \"name\"", "Name = { to = \"name\", conflict = \"newest\" }", "no-stamps"),
-        ] {
-            let problems = Config::problems_of(&SHIPPED.replacen(from, to, 1));
-            assert_eq!(problems.iter().map(|p| p.code).collect::<Vec<_>>(), [code], "{to}");
+    fn everything_is_resolved_and_no_secret_shows() {
+        let config = load(str::to_owned).unwrap();
+        assert_eq!(config.salesforce.login_url, "http://127.0.0.1:8080");
+        assert_eq!(config.salesforce.token_file.as_deref(), Some(Path::new("/state/tokens.json")));
+        assert_eq!((config.salesforce.lookback_s, config.salesforce.reserve_percent), (600, 20));
+        let PlatformSettings::LicenseSpring(platform) = &config.platform;
+        assert_eq!((platform.requests_per_minute, platform.connection.as_str()), (Some(600), "acme"));
+        assert_eq!(platform.api_key.expose_secret(), "canary-2");
+        assert_eq!((config.sweep_every, config.resync, config.census_every), (SweepEvery::Auto, ResyncAt::Now, None));
+        assert!(!format!("{config:?}").contains("canary"));
+    }
+
+    #[test]
+    fn a_simulator_on_this_machine_has_no_plan() {
+        let config = load(|s| s.replace("https://saas.licensespring.com", "http://localhost:1")).unwrap();
+        let PlatformSettings::LicenseSpring(platform) = &config.platform;
+        assert_eq!(platform.requests_per_minute, None);
+    }
+
+    fn codes(result: Result<Config, ConfigError>) -> Vec<&'static str> {
+        match result {
+            Err(ConfigError::Problems { problems, .. }) => problems.into_iter().map(|p| p.code).collect(),
+            other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn missing_secrets_and_other_problems_come_together() {
+        let result = load(|s| {
+            s.replace("\"3MVG9\"", "{ env = \"LOCKSTEP_TEST_NOT_SET\" }")
+                .replace("http://127.0.0.1", "x")
+                .replace("lookback = \"10m\"", "lookback = \"soon\"")
+                .replace("\"https://saas.licensespring.com\"", "{ file = \"/nonexistent/url\" }")
+        });
+        let Err(ConfigError::Problems { ref problems, .. }) = result else { panic!("{result:?}") };
+        assert!(problems.iter().any(|p| p.message.contains("LOCKSTEP_TEST_NOT_SET")), "{problems:#?}");
+        assert_eq!(codes(result), ["bad-duration", "missing-secret", "missing-secret"]);
+    }
+
+    #[test]
+    fn an_address_from_outside_must_be_https_too() {
+        let plain = |s: &str| {
+            let path = s.split("login-url = { file = \"").nth(1).and_then(|r| r.split('"').next()).unwrap();
+            std::fs::write(path, "http://acme.my.salesforce.com").unwrap();
+            s.to_owned()
+        };
+        assert_eq!(codes(load(plain)), ["bad-address"]);
+    }
+
+    #[test]
+    fn each_flow_takes_what_it_needs() {
+        use salesforce::Flow;
+        let with = |more: &str| {
+            load(|source| {
+                let line = source.lines().find(|l| l.starts_with("client-secret")).unwrap();
+                let (_, secret) = line.split('#').next().unwrap().split_once(" = ").unwrap();
+                source.replace(line, &more.replace("SECRET", secret))
+            })
+        };
+        let flow = |more: &str| with(more).unwrap().salesforce.flow;
+        assert!(matches!(flow("flow = \"refresh-token\"\nrefresh-token = SECRET"), Flow::RefreshToken { client_secret: None, .. }));
+        assert!(matches!(
+            flow("flow = \"jwt\"\nprivate-key = SECRET\nusername = \"u\""),
+            Flow::Jwt { audience, .. } if audience == "https://login.salesforce.com"
+        ));
+        assert!(matches!(
+            flow("flow = \"password\"\nclient-secret = SECRET\npassword = SECRET\nusername = \"u\""),
+            Flow::Password { username, .. } if username == "u"
+        ));
+        assert_eq!(codes(with("flow = \"jwt\"\nclient-secret = SECRET")), ["flow-needs", "flow-needs", "flow-ignores"]);
+        assert_eq!(codes(with("")), ["flow-needs"]);
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+        /// Whatever becomes of a rules file in an editor, it is answered with problems that can be shown.
+        #[test]
+        fn a_mangled_file_never_panics(at in 0usize..7_000, cut in 0usize..40, put in "[\\[\\]{}\"'=.,#a-z0-9é\n]{0,6}") {
+            let letter = |at: usize| (at..=SHIPPED.len()).find(|at| SHIPPED.is_char_boundary(*at)).unwrap_or(SHIPPED.len());
+            let start = letter(at);
+            let end = letter(start + cut);
+            let source = format!("{}{put}{}", &SHIPPED[..start], &SHIPPED[end..]);
+            let problems = Config::problems_of(&source);
+            for problem in &problems {
+                proptest::prop_assert!(source.get(problem.place.clone()).is_some(), "{problem:?}");
+            }
+            proptest::prop_assert_eq!(rules::render(&problems, &source, "x").matches("error[").count(), problems.len());
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_says_how_to_make_one() {
+        let error = Config::load(Path::new("/nonexistent/sync-rules.toml"), Path::new("/state")).unwrap_err();
+        assert!(error.to_string().contains("lockstep init"), "{error}");
     }
 }

@@ -318,6 +318,7 @@ impl Engine<'_> {
         let mut schemas = self.sides[side].schema(&resources).await?;
         for mapping in &self.rules.mappings {
             self.complete(side, mapping, &mut schemas);
+            self.name_frozen(side, mapping, &schemas);
         }
         Ok(schemas)
     }
@@ -345,6 +346,18 @@ impl Engine<'_> {
                 secret: false,
                 calculated: false,
             });
+        }
+    }
+
+    /// Mapped fields that may not be read take no part; the log says which.
+    fn name_frozen(&self, side: Side, mapping: &Mapping, schemas: &BTreeMap<String, Schema>) {
+        let resource = match side {
+            Side::Salesforce => &mapping.salesforce,
+            Side::Platform => &mapping.platform,
+        };
+        let Some(schema) = schemas.get(resource) else { return };
+        for field in native_fields(self.rules, mapping, side).iter().filter(|f| !schema.fields.contains_key(*f)) {
+            tracing::warn!(object = %mapping.object, %side, field, "{resource}.{field} is not there or may not be read: frozen; `lockstep check --online` says what to fix");
         }
     }
 

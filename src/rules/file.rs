@@ -1,147 +1,181 @@
-//! The rules file as written. Spans are kept, nothing is meant yet; `check` turns it into what is obeyed.
+//! The rules file as it was written: every key once, with its place, nothing meant yet.
+//!
+//! These types are three things at once: what the text is read into, the JSON schema for editors, and the tables of
+//! docs/rules.md. Everything is optional here, because a file with a hole in it is still looked at as a whole; what must be
+//! there says the schema. Knows no platform but its name.
+
+mod schema;
+mod value;
+mod view;
+
+pub use schema::schema;
+pub use value::{At, Scalar, SecretRef, TextValue};
+pub use view::Line;
 
 use super::{
-    ContactRule, Create, Direction, Drift, Merge, OnPlatformDelete, OnSalesforceDelete, Place, Problem, Quantity, mapping::Conflict,
+    Place,
+    mapping::{Conflict, ContactRule, Create, Direction, Drift, Merge, OnPlatformDelete, OnSalesforceDelete, OrderRules, Quantity},
 };
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, de};
-use std::{collections::BTreeMap, fmt, path::PathBuf};
-use toml::{
-    Spanned,
-    de::{DeTable, DeValue},
-};
+use serde::Deserialize;
+use std::collections::BTreeMap;
 
-/// The rules of one connection: one Salesforce org, one platform, one state directory.
+/// The rules of one connection: one Salesforce org, one license platform, one state directory.
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct RulesFile {
-    /// A JSON schema for editors.
-    #[serde(rename = "$schema", default)]
+    /// Where an editor finds the JSON schema of this file. Lockstep itself does not look at it.
+    #[serde(rename = "$schema")]
+    #[schemars(extend("examples" = ["docs/sync-rules.schema.json"]))]
     pub schema: Option<String>,
-    pub connection: ConnectionTable,
+    /// What this connection is called.
+    #[schemars(with = "ConnectionTable")]
+    pub connection: Option<At<ConnectionTable>>,
+    /// When runs are due, and how far back they look.
     #[serde(default)]
     pub schedule: ScheduleTable,
+    /// What a run may do unasked. The rest is held until somebody has looked.
     #[serde(default)]
     pub limits: LimitsTable,
-    pub salesforce: SalesforceTable,
-    pub platform: PlatformTable,
-    #[schemars(with = "Option<OrdersTable>")]
-    pub orders: Option<Spanned<OrdersTable>>,
-    /// Product code (or a pattern with `*`) → what it licenses, or `"none"`.
+    /// How the org is reached.
+    #[schemars(with = "SalesforceTable")]
+    pub salesforce: Option<At<SalesforceTable>>,
+    /// How the license platform is reached.
+    #[schemars(with = "PlatformTable")]
+    pub platform: Option<At<PlatformTable>>,
+    /// When an order is provisioned, and for whom. Needed as soon as an object provisions.
+    pub orders: Option<At<OrdersTable>>,
+    /// By Salesforce product code what the platform issues; `*` stands for any run of characters. An exact code goes before
+    /// a pattern, a pattern before those below it.
     #[serde(default)]
-    #[schemars(with = "BTreeMap<String, ProductSchema>")]
-    pub products: BTreeMap<Spanned<String>, ProductValue>,
+    pub products: BTreeMap<At<String>, At<ProductValue>>,
+    /// The kinds of record that are kept in step, by the name they have in logs, history and commands.
     #[serde(default)]
-    #[schemars(with = "BTreeMap<String, ObjectTable>")]
-    pub objects: BTreeMap<Spanned<String>, ObjectTable>,
+    pub objects: BTreeMap<At<String>, At<ObjectTable>>,
+    /// Tables that something was taken out of because its form was wrong: what is missing there is no news.
+    #[serde(skip)]
+    pub maimed: Vec<Place>,
 }
 
-/// `[connection]`
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct ConnectionTable {
-    /// Letters, digits and dashes; pinned in the state and part of every id planted in Salesforce.
-    #[schemars(with = "String")]
-    pub name: Spanned<String>,
+    /// 1 to 30 lower-case letters, digits and dashes. Pinned in the state file and part of every id that Lockstep writes into
+    /// Salesforce, so it stays what it is.
+    #[schemars(with = "String", extend("pattern" = "^[a-z0-9-]{1,30}$", "examples" = ["acme"]))]
+    pub name: Option<At<String>>,
 }
 
-/// `[schedule]`: when runs are due.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct ScheduleTable {
-    /// Interval between runs, such as `15m` (the default).
-    #[schemars(with = "Option<String>")]
-    pub every: Option<Spanned<String>>,
-    /// Instead of `every`: a cron expression of five or six fields.
-    #[schemars(with = "Option<String>")]
-    pub cron: Option<Spanned<String>>,
-    /// Time zone of `cron`, such as `Europe/Berlin`; UTC by default.
-    #[schemars(with = "Option<String>")]
-    pub time_zone: Option<Spanned<String>>,
-    /// How often kinds that can only be read whole are read by interval runs: `auto`, `run`, or a duration.
-    #[schemars(with = "Option<String>")]
-    pub sweep_every: Option<Spanned<String>>,
-    /// When a requested re-sync starts: at once, or with the next interval.
-    pub resync: Option<ResyncWord>,
-    /// How far before the watermark Salesforce is read again, for late commits; `10m` by default.
-    #[schemars(with = "Option<String>")]
-    pub lookback: Option<Spanned<String>>,
-    /// How long a record must be missing before it is looked for by id; `60s` by default.
-    #[schemars(with = "Option<String>")]
-    pub confirm_absence_after: Option<Spanned<String>>,
+    /// The time from one run to the next.
+    #[schemars(extend("x-kind" = "duration", "default" = "15m", "examples" = ["5m"]))]
+    pub every: Option<At<String>>,
+    /// Instead of `every`: a cron expression of five fields (minute hour day month weekday) or six (second first).
+    #[schemars(extend("x-kind" = "cron expression", "examples" = ["*/15 6-22 * * MON-FRI"]))]
+    pub cron: Option<At<String>>,
+    /// The time zone `cron` is meant in.
+    #[schemars(extend("x-kind" = "time zone", "default" = "UTC", "examples" = ["Europe/Berlin"]))]
+    pub time_zone: Option<At<String>>,
+    /// How often interval runs read whole what has no feed of changes: `auto` (each time, while that takes no more than a
+    /// tenth of the platform's rate limit), `run` (each time) or a duration.
+    #[schemars(extend("x-kind" = "`\"auto\"` `\"run\"` or duration", "default" = "auto", "examples" = ["1h"]))]
+    pub sweep_every: Option<At<String>>,
+    /// When a full re-sync starts that was asked for: as soon as the running pass ends, or with the next interval.
+    #[schemars(extend("default" = "now", "examples" = ["next-tick"]))]
+    pub resync: Option<ResyncAt>,
+    /// How far before the last reading Salesforce is read again, because commits can show up late.
+    #[schemars(extend("x-kind" = "duration", "default" = "10m", "examples" = ["30m"]))]
+    pub lookback: Option<At<String>>,
+    /// How long a record must stay missing before it is looked for by id.
+    #[schemars(extend("x-kind" = "duration", "default" = "60s", "examples" = ["5m"]))]
+    pub confirm_absence_after: Option<At<String>>,
+    /// How often all ids are counted and compared, to find what no reading of changes can show. Without it Lockstep decides.
+    #[schemars(extend("x-kind" = "duration", "examples" = ["1d"]))]
+    pub census_every: Option<At<String>>,
 }
 
-#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+/// When a requested re-sync starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub enum ResyncWord {
+pub enum ResyncAt {
     Now,
     NextTick,
 }
 
-/// `[limits]`: what a run may do unasked; the rest is held.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct LimitsTable {
-    /// Percent of the org's daily API allowance that stays free for everybody else; 20 by default.
-    #[schemars(with = "Option<u8>")]
-    pub salesforce_reserve: Option<Spanned<i64>>,
-    /// Records created per object and side; 100 or 20 % by default.
+    /// Percent of the org's daily API allowance that stays free for everybody else.
+    #[schemars(range(min = 0, max = 99), extend("default" = 20, "examples" = [50]))]
+    pub salesforce_reserve: Option<u8>,
+    /// Records created, for each object and side, in a run and in any 24 hours.
+    #[schemars(extend("default" = {"count": 100, "percent": 20}, "examples" = [{"count": 1000, "percent": 20}]))]
     pub creates: Option<LimitTable>,
-    /// Records changed; 500 or 30 % by default.
+    /// Records changed.
+    #[schemars(extend("default" = {"count": 500, "percent": 30}, "examples" = [{"count": 500, "percent": 50}]))]
     pub changes: Option<LimitTable>,
-    /// Records deleted, disabled or lost; 10 or 10 % by default.
+    /// Records deleted or disabled, activations released, validity shortened, counts lowered.
+    #[schemars(extend("default" = {"count": 10, "percent": 10}, "examples" = [{"count": 0, "percent": 0}]))]
     pub destructive: Option<LimitTable>,
 }
 
 /// The larger of a count and a percentage of what is there.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct LimitTable {
-    #[schemars(with = "u64")]
-    pub count: Spanned<i64>,
-    #[schemars(with = "u64")]
-    pub percent: Spanned<i64>,
+    /// So many are always allowed.
+    #[schemars(with = "u64", range(max = 1_000_000_000), extend("examples" = [100]))]
+    pub count: Option<u64>,
+    /// And so many of a hundred records.
+    #[schemars(with = "u64", range(max = 100), extend("examples" = [20]))]
+    pub percent: Option<u64>,
 }
 
-/// `[salesforce]`: how the org is reached.
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct SalesforceTable {
-    /// The org's My Domain address, `https://acme.my.salesforce.com`.
-    #[schemars(with = "TextSchema")]
-    pub login_url: Spanned<TextValue>,
-    /// Consumer key of the External Client App.
-    #[schemars(with = "TextSchema")]
-    pub client_id: Spanned<TextValue>,
-    /// Consumer secret.
-    #[schemars(with = "Option<SecretRef>")]
-    pub client_secret: Option<Spanned<SecretRef>>,
-    /// `client-credentials` by default.
+    /// The org's My Domain address.
+    #[schemars(with = "TextValue", extend("examples" = ["https://acme.my.salesforce.com", {"env": "SALESFORCE_LOGIN_URL"}]))]
+    pub login_url: Option<At<TextValue>>,
+    /// How Lockstep logs in.
+    #[schemars(extend("default" = "client-credentials", "examples" = ["jwt"]))]
     pub flow: Option<FlowWord>,
-    /// For `jwt` and `password`.
-    #[schemars(with = "Option<TextSchema>")]
-    pub username: Option<Spanned<TextValue>>,
-    /// For `password`: the password with the security token appended.
-    #[schemars(with = "Option<SecretRef>")]
-    pub password: Option<Spanned<SecretRef>>,
-    /// For `refresh-token`.
-    #[schemars(with = "Option<SecretRef>")]
-    pub refresh_token: Option<Spanned<SecretRef>>,
-    /// For `jwt`: the private key of the uploaded certificate, PEM.
-    #[schemars(with = "Option<SecretRef>")]
-    pub private_key: Option<Spanned<SecretRef>>,
-    /// For `jwt`: `https://login.salesforce.com` by default, `https://test.salesforce.com` for a sandbox.
-    pub audience: Option<String>,
-    /// `66.0` by default; 46.0 or later.
-    #[schemars(with = "Option<String>")]
-    pub api_version: Option<Spanned<String>>,
-    /// Hosts the token may be sent to; `*.salesforce.com` and `*.my.salesforce.com` by default.
-    pub allowed_hosts: Option<Vec<String>>,
-    /// Pair a sandbox org with a production platform all the same.
+    /// Consumer key of the External Client App (or connected app).
+    #[schemars(with = "TextValue", extend("examples" = [{"env": "SALESFORCE_CLIENT_ID"}]))]
+    pub client_id: Option<At<TextValue>>,
+    /// Consumer secret. For `client-credentials` and `password`; with `refresh-token` where the app asks for it.
+    #[schemars(extend("examples" = [{"credential": "salesforce-client-secret"}]))]
+    pub client_secret: Option<At<SecretRef>>,
+    /// For `refresh-token`: the first token. Its successors are kept beside the state file.
+    #[schemars(extend("examples" = [{"file": "/etc/lockstep/refresh-token"}]))]
+    pub refresh_token: Option<At<SecretRef>>,
+    /// For `jwt` and `password`: who Lockstep works as.
+    #[schemars(extend("examples" = ["lockstep@acme.example"]))]
+    pub username: Option<At<TextValue>>,
+    /// For `jwt`: the private key (PEM) of the certificate that was uploaded to the app.
+    #[schemars(extend("examples" = [{"credential": "salesforce-key"}]))]
+    pub private_key: Option<At<SecretRef>>,
+    /// For `jwt`: whom the assertion is for; `https://test.salesforce.com` for a sandbox org.
+    #[schemars(extend("default" = "https://login.salesforce.com", "examples" = ["https://test.salesforce.com"]))]
+    pub audience: Option<At<TextValue>>,
+    /// For `password`: the password with the security token behind it.
+    #[schemars(extend("examples" = [{"env": "SALESFORCE_PASSWORD"}]))]
+    pub password: Option<At<SecretRef>>,
+    /// Version of the REST API, 46.0 or later.
+    #[schemars(extend("default" = "66.0", "examples" = ["67.0"]))]
+    pub api_version: Option<At<String>>,
+    /// Hosts the token may be sent to; `*.` in front stands for any subdomain. Loopback is always allowed.
+    #[schemars(extend("default" = ["*.salesforce.com", "*.my.salesforce.com"], "examples" = [["acme.my.salesforce.com"]]))]
+    pub allowed_hosts: Option<Vec<At<String>>>,
+    /// A Salesforce sandbox org may be paired with a production platform.
     #[serde(default)]
+    #[schemars(extend("default" = false, "examples" = [true]))]
     pub allow_sandbox_with_production: bool,
 }
 
+/// How Lockstep logs in to Salesforce.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum FlowWord {
@@ -151,33 +185,48 @@ pub enum FlowWord {
     Password,
 }
 
-/// `[platform.<kind>]`: exactly one.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum PlatformTable {
-    Licensespring(LicenseSpringTable),
+impl FlowWord {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ClientCredentials => "client-credentials",
+            Self::RefreshToken => "refresh-token",
+            Self::Jwt => "jwt",
+            Self::Password => "password",
+        }
+    }
 }
 
-/// `[platform.licensespring]`
+/// Exactly one platform.
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct PlatformTable {
+    /// LicenseSpring, by its Management API.
+    pub licensespring: Option<At<LicenseSpringTable>>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct LicenseSpringTable {
-    /// `https://saas.licensespring.com`
-    #[schemars(with = "TextSchema")]
-    pub url: Spanned<TextValue>,
-    /// Management API key.
-    #[schemars(with = "SecretRef")]
-    pub api_key: Spanned<SecretRef>,
-    /// The vendor plan, for its rate limit; `free` by default, `none` for no limit.
-    pub plan: Option<PlanWord>,
-    /// Instead of `plan`: what the company may ask per 60 s.
-    #[schemars(with = "Option<u32>")]
-    pub requests_per_minute: Option<Spanned<i64>>,
-    /// Company number in links to the platform's pages.
+    /// The platform's address, without `/api/v1`.
+    #[schemars(with = "TextValue", extend("examples" = ["https://saas.licensespring.com", {"env": "LICENSESPRING_URL"}]))]
+    pub url: Option<At<TextValue>>,
+    /// The Management API key.
+    #[schemars(with = "SecretRef", extend("examples" = [{"env": "LICENSESPRING_API_KEY"}]))]
+    pub api_key: Option<At<SecretRef>>,
+    /// The vendor plan, for its rate limit, of which half is used; `none` for no limit of our own.
+    #[schemars(extend("default" = "free", "examples" = ["enterprise"]))]
+    pub plan: Option<At<PlanWord>>,
+    /// Instead of `plan`: how many requests the vendor allows the company in 60 seconds.
+    #[schemars(range(min = 1, max = 1_000_000), extend("examples" = [3000]))]
+    pub requests_per_minute: Option<u32>,
+    /// The company's number in the addresses of the platform's pages, for links to them.
+    #[schemars(extend("examples" = ["901"]))]
     pub company: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+/// A vendor plan of LicenseSpring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum PlanWord {
     Free,
@@ -187,73 +236,112 @@ pub enum PlanWord {
     None,
 }
 
-/// `[orders]`: when an order is provisioned, and for whom.
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct OrdersTable {
-    /// True on the order that is due; `StatusCode == "Activated"` by default.
-    #[schemars(with = "Option<String>")]
-    pub provision_when: Option<Spanned<String>>,
-    /// Orders activated before this instant are never provisioned. Mandatory.
-    #[schemars(with = "Option<String>")]
-    pub provision_from: Option<Spanned<String>>,
-    /// Where the customer comes from, tried in order; `["license-contact", "bill-to"]` by default.
+    /// An expression that is true for the Salesforce order that is due.
+    #[schemars(extend("x-kind" = "expression", "default" = OrderRules::PROVISION_WHEN, "examples" = ["Status == \"Released\" and TotalAmount > 0"]))]
+    pub provision_when: Option<At<String>>,
+    /// Orders activated before this instant are linked if they are found, and never provisioned. Mandatory where an object
+    /// provisions.
+    #[schemars(extend("x-kind" = "instant", "examples" = ["2026-01-01T00:00:00Z"]))]
+    pub provision_from: Option<At<String>>,
+    /// Whom to license to: the first of these that is filled on the order.
+    #[schemars(extend("default" = ["license-contact", "bill-to"], "examples" = [["customer-authorized-by"]]))]
     pub contact: Option<Vec<ContactRule>>,
-    /// What a quantity of N means; `activations` by default.
+    /// What a quantity of N means: one license with N activations, or N licenses.
+    #[schemars(extend("default" = "activations", "examples" = ["licenses"]))]
     pub quantity: Option<Quantity>,
 }
 
-/// One line of `[objects.<name>]`.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct ObjectTable {
-    /// The sObject's API name.
-    #[schemars(with = "String")]
-    pub salesforce: Spanned<String>,
-    /// The platform's resource.
-    #[schemars(with = "String")]
-    pub platform: Spanned<String>,
-    /// Which way changes travel; `both` by default.
-    pub direction: Option<Direction>,
-    /// Where a record that only one side has is created; `to-platform` by default.
-    pub create: Option<Create>,
-    /// Platform fields by which records of two filled systems are recognised, tried in order.
-    #[serde(default, rename = "match")]
-    #[schemars(with = "Vec<Vec<String>>")]
-    pub match_keys: Vec<Vec<Spanned<String>>>,
-    /// The object that must be linked first.
-    #[schemars(with = "Option<String>")]
-    pub parent: Option<Spanned<String>>,
-    /// A condition on the Salesforce record; others are out of scope.
-    #[schemars(with = "Option<String>")]
-    pub filter: Option<Spanned<String>>,
-    /// Who wins a clash; `salesforce` by default.
-    #[schemars(with = "Option<Conflict>")]
-    pub conflict: Option<Spanned<Conflict>>,
-    /// `field` by default; with `record` Salesforce wins the whole record if both sides changed.
-    pub merge: Option<Merge>,
-    /// What to do with a change on the side that may not write; `ignore` by default.
-    pub drift: Option<Drift>,
-    /// `report` by default.
-    #[schemars(with = "Option<OnSalesforceDelete>")]
-    pub on_salesforce_delete: Option<Spanned<OnSalesforceDelete>>,
-    /// `keep` by default.
-    #[schemars(with = "Option<OnPlatformDelete>")]
-    pub on_platform_delete: Option<Spanned<OnPlatformDelete>>,
-    /// At first match, fill blank Salesforce fields from the platform.
-    #[serde(default)]
-    pub fill_salesforce_blanks: bool,
-    /// This object is created on the platform by the `[orders]` rules.
-    #[serde(default)]
-    pub provisions: bool,
-    /// Salesforce field → platform field.
-    #[serde(default)]
-    #[schemars(with = "BTreeMap<String, FieldSchema>")]
-    pub fields: BTreeMap<Spanned<String>, Spanned<FieldValue>>,
+/// What a product code stands for: a table, or `"none"` for a product that carries no license.
+// A rules file holds dozens of these, and most are tables.
+#[allow(clippy::large_enum_variant)]
+#[derive(Debug)]
+pub enum ProductValue {
+    NoLicense,
+    Table(ProductTable),
 }
 
-/// The right side of a field line: a platform field name, or a table.
-// A rules file holds dozens of these, and most are tables.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ProductTable {
+    /// The platform's product code.
+    #[schemars(with = "String", extend("examples" = ["orbit-pro"]))]
+    pub product: Option<At<String>>,
+    /// The platform's policy code. Without it the platform takes the product's own policy.
+    #[schemars(extend("examples" = ["orbit-pro-1y"]))]
+    pub policy: Option<String>,
+    /// Instead of `[orders] quantity`.
+    #[schemars(extend("examples" = ["licenses"]))]
+    pub quantity: Option<Quantity>,
+    /// Codes of features that each license gets.
+    #[serde(default)]
+    #[schemars(extend("default" = [], "examples" = [["sso"]]))]
+    pub features: Vec<String>,
+    /// Further license arguments, by the platform's names.
+    #[serde(default)]
+    #[schemars(extend("default" = {}, "examples" = [{"is_trial": true}]))]
+    pub arguments: BTreeMap<String, Scalar>,
+}
+
+/// One kind of record and how it is kept in step.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ObjectTable {
+    /// The sObject's API name.
+    #[schemars(with = "String", extend("examples" = ["Contact"]))]
+    pub salesforce: Option<At<String>>,
+    /// The platform's resource.
+    #[schemars(with = "String", extend("examples" = ["customer"]))]
+    pub platform: Option<At<String>>,
+    /// Which way changes travel.
+    #[schemars(extend("default" = "both", "examples" = ["to-platform"]))]
+    pub direction: Option<Direction>,
+    /// Where a record is created that only one side has; on the other side it is reported. Without it: `to-platform`, or
+    /// `to-salesforce` where that is the direction.
+    #[schemars(extend("examples" = ["both"]))]
+    pub create: Option<At<Create>>,
+    /// Platform fields by which records of two filled systems know each other, tried in order, after the Salesforce id that
+    /// Lockstep writes into platform records. Several names in one list must all be equal. Two hits stop.
+    #[serde(default, rename = "match")]
+    #[schemars(extend("default" = [], "examples" = [[["reference"], ["email"]]]))]
+    pub match_keys: Vec<At<Vec<At<String>>>>,
+    /// The object that must be linked before a record of this one is created.
+    #[schemars(extend("examples" = ["account"]))]
+    pub parent: Option<At<String>>,
+    /// An expression over the Salesforce record; where it is not true the record is out of scope.
+    #[schemars(extend("x-kind" = "expression", "examples" = ["not IsPersonAccount and Type == \"Customer\""]))]
+    pub filter: Option<At<String>>,
+    /// Who wins when both sides changed a field to different values. The loser is kept.
+    #[schemars(extend("default" = "salesforce", "examples" = ["manual"]))]
+    pub conflict: Option<At<Conflict>>,
+    /// Whether two edits of one record are compared field by field, or Salesforce wins the whole record.
+    #[schemars(extend("default" = "field", "examples" = ["record"]))]
+    pub merge: Option<Merge>,
+    /// What becomes of a change on a side that may not write back.
+    #[schemars(extend("default" = "ignore", "examples" = ["revert"]))]
+    pub drift: Option<Drift>,
+    /// What happens on the platform when the Salesforce record is deleted. An order or a license is never deleted.
+    #[schemars(extend("default" = "report", "examples" = ["disable"]))]
+    pub on_salesforce_delete: Option<At<OnSalesforceDelete>>,
+    /// What happens in Salesforce when the platform's record is deleted.
+    #[schemars(extend("default" = "keep", "examples" = ["delete"]))]
+    pub on_platform_delete: Option<At<OnPlatformDelete>>,
+    /// When two records meet for the first time, fill Salesforce fields that are blank from the platform.
+    #[serde(default)]
+    #[schemars(extend("default" = false, "examples" = [true]))]
+    pub fill_salesforce_blanks: bool,
+    /// Records of this object are made on the platform by the `[orders]` rules, with their licenses.
+    #[serde(default)]
+    #[schemars(extend("default" = false, "examples" = [true]))]
+    pub provisions: bool,
+    /// By Salesforce field the platform field it is kept in step with.
+    #[schemars(with = "BTreeMap<String, FieldValue>", extend("examples" = [{"Email": "email"}]))]
+    pub fields: Option<BTreeMap<At<String>, At<FieldValue>>>,
+}
+
+/// A platform field name, or a table that says more.
 #[allow(clippy::large_enum_variant)]
 #[derive(Debug)]
 pub enum FieldValue {
@@ -261,39 +349,47 @@ pub enum FieldValue {
     Table(FieldTable),
 }
 
-/// A field line in full.
+/// A field that is not plainly copied, or has rules of its own.
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct FieldTable {
-    /// Platform field.
-    #[schemars(with = "String")]
-    pub to: Spanned<String>,
-    /// The lens; `copy` by default.
+    /// The platform field.
+    #[schemars(with = "String", extend("examples" = ["phone"]))]
+    pub to: Option<At<String>>,
+    /// The lens: how the value looks from the other side.
     #[serde(rename = "as")]
-    pub lens: Option<LensWord>,
-    pub direction: Option<Direction>,
-    #[schemars(with = "Option<Conflict>")]
-    pub conflict: Option<Spanned<Conflict>>,
-    /// For `value-map`: Salesforce word → platform word.
-    pub values: Option<BTreeMap<String, String>>,
-    /// For `scale`: platform = Salesforce × 10^power.
-    #[schemars(with = "Option<i32>")]
-    pub power: Option<Spanned<i64>>,
-    /// For `boolean-word`.
-    pub yes: Option<String>,
-    /// For `boolean-word`.
-    pub no: Option<String>,
+    #[schemars(extend("default" = "copy", "examples" = ["person-name"]))]
+    pub lens: Option<At<LensWord>>,
+    /// Instead of the object's direction; never wider.
+    #[schemars(extend("examples" = ["to-platform"]))]
+    pub direction: Option<At<Direction>>,
+    /// Instead of the object's rule.
+    #[schemars(extend("examples" = ["salesforce-unless-blank"]))]
+    pub conflict: Option<At<Conflict>>,
+    /// For `value-map`: Salesforce word = platform word. A word in neither column is an error of the record.
+    #[schemars(extend("examples" = [{"Hot": "hot", "Cold": "cold"}]))]
+    pub values: Option<At<BTreeMap<String, String>>>,
+    /// For `scale`: the platform holds the Salesforce number times ten to this power.
+    #[schemars(range(min = -12, max = 12), extend("examples" = [2]))]
+    pub power: Option<At<i32>>,
+    /// For `boolean-word`: the platform's word for true.
+    #[schemars(extend("examples" = ["active"]))]
+    pub yes: Option<At<String>>,
+    /// For `boolean-word`: its word for false.
+    #[schemars(extend("examples" = ["inactive"]))]
+    pub no: Option<At<String>>,
     /// For `reference`: the object whose links translate the id.
-    #[schemars(with = "Option<String>")]
-    pub object: Option<Spanned<String>>,
-    /// For `constant`.
-    #[schemars(with = "Option<String>")]
-    pub value: Option<Spanned<String>>,
+    #[schemars(extend("examples" = ["account"]))]
+    pub object: Option<At<String>>,
+    /// For `constant`: what the platform always gets.
+    #[schemars(extend("examples" = ["CRM"]))]
+    pub value: Option<At<Scalar>>,
     /// For `template`: an expression over the Salesforce record.
-    #[schemars(with = "Option<String>")]
-    pub template: Option<Spanned<String>>,
+    #[schemars(extend("x-kind" = "expression", "examples" = ["FirstName ~ \" \" ~ LastName"]))]
+    pub template: Option<At<String>>,
 }
 
+/// How a value looks from the other side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum LensWord {
@@ -307,162 +403,48 @@ pub enum LensWord {
     Template,
 }
 
-/// The right side of a product line.
-#[derive(Debug)]
-pub enum ProductValue {
-    Word(String),
-    Table(ProductTable),
-}
-
-/// What a product licenses.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct ProductTable {
-    /// The platform's product code.
-    pub product: String,
-    /// The platform's policy code; its default policy otherwise.
-    pub policy: Option<String>,
-    pub quantity: Option<Quantity>,
-    /// Feature codes added to each license.
-    #[serde(default)]
-    pub features: Vec<String>,
-    /// Further license arguments, by the platform's names.
-    #[serde(default)]
-    pub arguments: BTreeMap<String, String>,
-}
-
-/// Where a secret comes from; never the file itself. Exactly one of the three.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct SecretRef {
-    /// An environment variable.
-    pub env: Option<String>,
-    /// A systemd credential (`LoadCredential=`).
-    pub credential: Option<String>,
-    /// A file of mode 0600.
-    pub file: Option<PathBuf>,
-}
-
-/// An address or id: plain text, or where it comes from.
-#[derive(Debug)]
-pub enum TextValue {
-    Plain(String),
-    From(SecretRef),
-}
-
-#[derive(JsonSchema)]
-#[serde(untagged)]
-#[allow(dead_code)]
-enum TextSchema {
-    Plain(String),
-    From(SecretRef),
-}
-
-#[derive(JsonSchema)]
-#[serde(untagged)]
-#[allow(dead_code, clippy::large_enum_variant)]
-enum FieldSchema {
-    Name(String),
-    Table(FieldTable),
-}
-
-#[derive(JsonSchema)]
-#[serde(untagged)]
-#[allow(dead_code)]
-enum ProductSchema {
-    Word(String),
-    Table(ProductTable),
-}
-
-/// Text or table, without losing the spans that an untagged enum would lose.
-macro_rules! text_or_table {
-    ($name:ident, $text:ident, $table:ident($inner:ty), $expects:literal) => {
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-                struct Visitor;
-                impl<'de> de::Visitor<'de> for Visitor {
-                    type Value = $name;
-                    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                        f.write_str($expects)
-                    }
-                    fn visit_str<E: de::Error>(self, text: &str) -> Result<$name, E> {
-                        Ok($name::$text(text.to_owned()))
-                    }
-                    fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<$name, A::Error> {
-                        <$inner>::deserialize(de::value::MapAccessDeserializer::new(map)).map($name::$table)
-                    }
-                }
-                d.deserialize_any(Visitor)
-            }
-        }
-    };
-}
-
-text_or_table!(FieldValue, Name, Table(FieldTable), "a platform field name, or a table with `to`");
-text_or_table!(ProductValue, Word, Table(ProductTable), "\"none\", or a table with `product`");
-text_or_table!(TextValue, Plain, From(SecretRef), "text, or { env = \"…\" }, { credential = \"…\" } or { file = \"…\" }");
-
-/// At most this many faults of form are reported: more say nothing new.
-const MOST_FAULTS: usize = 100;
-
-/// Reads the text. Every fault of form is found in one go: what is wrong is taken out, and the rest read again.
-pub fn parse(source: &str) -> Result<RulesFile, Vec<Problem>> {
-    let (mut document, faults) = DeTable::parse_recoverable(source);
-    if !faults.is_empty() {
-        return Err(faults.iter().map(|e| form(source, e, "syntax", "see https://toml.io for the notation")).collect());
-    }
-    let mut problems = Vec::new();
-    loop {
-        let error = match RulesFile::deserialize(toml::Deserializer::from(document.clone())) {
-            Ok(file) if problems.is_empty() => return Ok(file),
-            Ok(_) => return Err(problems),
-            Err(error) => error,
-        };
-        let problem = if error.message().starts_with("unknown field") {
-            form(source, &error, "unknown-key", "remove it, or check its spelling in docs/rules.md")
-        } else if error.message().starts_with("missing field") {
-            form(source, &error, "missing-key", "add it; docs/rules.md says what it means")
-        } else {
-            form(source, &error, "bad-value", "docs/rules.md says what may stand here")
-        };
-        let place = problem.place.clone();
-        // What is missing because we took it out ourselves is no news.
-        let ours = problem.code == "missing-key" && !problems.is_empty() && problems.iter().any(|p: &Problem| within(&p.place, &place));
-        if !ours {
-            problems.push(problem);
-        }
-        if ours || problems.len() >= MOST_FAULTS || !take_out(document.get_mut(), &place) {
-            return Err(problems);
+impl LensWord {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Copy => "copy",
+            Self::PersonName => "person-name",
+            Self::ValueMap => "value-map",
+            Self::Scale => "scale",
+            Self::BooleanWord => "boolean-word",
+            Self::Reference => "reference",
+            Self::Constant => "constant",
+            Self::Template => "template",
         }
     }
-}
 
-fn form(source: &str, error: &toml::de::Error, code: &'static str, help: &str) -> Problem {
-    Problem::new(source, error.span().unwrap_or(0..0), code, error.message().trim_end().to_owned(), help)
-}
-
-fn within(inner: &Place, outer: &Place) -> bool {
-    outer.start <= inner.start && inner.end <= outer.end
-}
-
-/// Removes the entry whose key or value stands at this place.
-fn take_out(table: &mut DeTable<'_>, place: &Place) -> bool {
-    let hit = table.iter().find(|(k, v)| k.span() == *place || v.span() == *place).map(|(k, _)| k.clone());
-    if let Some(key) = hit {
-        return table.remove(key.get_ref().as_ref()).is_some();
-    }
-    table.iter_mut().any(|(_, value)| take_out_of(value.get_mut(), place))
-}
-
-fn take_out_of(value: &mut DeValue<'_>, place: &Place) -> bool {
-    match value {
-        DeValue::Table(inner) => take_out(inner, place),
-        _ => false,
+    /// Its value comes from the rules, not from a field: it travels to the platform and never back.
+    #[must_use]
+    pub const fn one_way(self) -> bool {
+        matches!(self, Self::Constant | Self::Template)
     }
 }
 
-/// The JSON schema for editors.
-#[must_use]
-pub fn schema() -> serde_json::Value {
-    serde_json::to_value(schemars::schema_for!(RulesFile)).unwrap_or(serde_json::Value::Null)
+#[cfg(test)]
+pub mod tests_support {
+    /// A small sound file with more behind it.
+    pub fn sound(more: &str) -> String {
+        format!(
+            r#"[connection]
+name = "acme"
+[salesforce]
+login-url = "https://acme.my.salesforce.com"
+client-id = {{ env = "ID" }}
+client-secret = {{ env = "SECRET" }}
+[platform.licensespring]
+url = "https://saas.licensespring.com"
+api-key = {{ env = "KEY" }}
+[objects.account]
+salesforce = "Account"
+platform = "customer-account"
+[objects.account.fields]
+Name = "name"
+{more}"#
+        )
+    }
 }

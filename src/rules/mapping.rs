@@ -199,6 +199,11 @@ pub struct OrderRules {
     pub quantity: Quantity,
 }
 
+impl OrderRules {
+    /// The default: drafts never issue licenses.
+    pub const PROVISION_WHEN: &str = r#"StatusCode == "Activated""#;
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ContactRule {

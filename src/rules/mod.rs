@@ -5,23 +5,32 @@
 mod check;
 mod expression;
 mod file;
-mod limits;
-
+mod form;
 mod lens;
+mod limits;
 mod mapping;
+mod meaning;
 mod problem;
 mod schedule;
 mod starter;
 
-pub use check::check;
-pub use expression::Expression;
-pub use file::{FlowWord, PlanWord, PlatformTable, ResyncWord, RulesFile, SecretRef, TextValue, parse, schema};
+pub use check::{ADDRESS_HELP, CHECKS, Check, Finding, address, complaints};
+pub use expression::{BadExpression, Expression, FILTERS, TESTS};
+pub use file::{
+    At, ConnectionTable, FieldTable, FieldValue, FlowWord, LensWord, LicenseSpringTable, LimitTable, LimitsTable, Line, ObjectTable,
+    OrdersTable, PlanWord, PlatformTable, ProductTable, ProductValue, ResyncAt, RulesFile, SalesforceTable, Scalar, ScheduleTable,
+    SecretRef, TextValue, schema,
+};
+#[cfg(test)]
+pub use form::fits;
+pub use form::{CODES, NOT_UNDERSTOOD, nearest, parse, read};
 pub use lens::{Lens, LensError, Translate};
 pub use limits::{Limit, Limits};
 pub use mapping::{
     Conflict, ContactRule, Create, Direction, Drift, Entry, Mapping, Merge, OnPlatformDelete, OnSalesforceDelete, OrderRules, ProductRule,
     Quantity, Rules,
 };
+pub use meaning::{check, limits, meaning, schedule};
 pub use problem::{Place, Problem, render};
 pub use schedule::{Schedule, duration};
-pub use starter::starter;
+pub use starter::{SHIPPED, starter};

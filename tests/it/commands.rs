@@ -138,6 +138,54 @@ fn one_object_on_stdout_even_when_it_fails() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("LICENSESPRING_API_KEY"));
 }
 
+/// A disk that is full: said, nothing half-written, and the next run with room finishes the work without a double.
+#[test]
+fn a_full_disk_loses_nothing_and_doubles_nothing() {
+    let sandbox = Sandbox::start(&["--sample"]);
+    let limited = |kib: u32| {
+        Command::new("bash")
+            .args(["-c", &format!("trap '' XFSZ; ulimit -f {kib}; exec \"$0\" once --json"), env!("CARGO_BIN_EXE_lockstep")])
+            .current_dir(sandbox.dir.path())
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
+            .envs(&sandbox.environment)
+            .output()
+            .unwrap()
+    };
+    let mut failed = 0;
+    for kib in [150, 400, 900] {
+        let output = limited(kib);
+        if output.status.code() == Some(1) {
+            failed += 1;
+            let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {output:?}"));
+            let error = report["error"].as_str().unwrap();
+            assert!(error.contains("state file") || error.contains("lockstep.db"), "{error}");
+        }
+    }
+    assert!(failed > 0, "the limit was never met");
+    // Up to four looks later (a promise that was cut off is looked up first) everything is there once.
+    let reports: Vec<Value> = (0..3).map(|_| sandbox.json(&["once", "--json"])).collect();
+    let last = reports.last().unwrap();
+    assert_eq!((&last["outcome"], &last["writes"]), (&json!("ok"), &json!({"salesforce": 0, "platform": 0})), "{reports:#?}");
+    let plan = sandbox.json(&["plan", "--json"]);
+    assert_eq!(plan["actions"], json!([]));
+    let store = lockstep::store::Store::open_read_only(&sandbox.dir.path().join("state")).unwrap().unwrap();
+    assert_eq!(
+        (store.link_count("account").unwrap(), store.link_count("contact").unwrap(), store.link_count("order").unwrap()),
+        (300, 400, 5)
+    );
+    let count = |path: &str| -> i64 {
+        let url = format!("{}/api/v1/{path}/?limit=1", sandbox.environment["LICENSESPRING_URL"]);
+        let key = format!("Authorization: Api-Key {}", sandbox.environment["LICENSESPRING_API_KEY"]);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let (name, value) = key.split_once(": ").unwrap();
+        let body =
+            runtime.block_on(async { reqwest::Client::new().get(url).header(name, value).send().await.unwrap().text().await.unwrap() });
+        serde_json::from_str::<Value>(&body).unwrap()["count"].as_i64().unwrap()
+    };
+    assert_eq!((count("customer-accounts"), count("customers"), count("orders")), (300, 400, 5), "each once");
+}
+
 /// C7, C8 and the demo itself: the README's first command.
 #[test]
 fn the_demo_tells_its_story_within_a_minute() {

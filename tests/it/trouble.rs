@@ -249,3 +249,44 @@ async fn a_crashed_run_is_resumed_by_the_next() {
     assert!(rig.store().open_promises("order").unwrap().is_empty());
     rig.quiet().await;
 }
+
+/// A mapped field that is not there, may not be written, or is too short for what comes.
+#[tokio::test]
+async fn fields_that_cannot_take_part_stop_only_themselves() {
+    let rig = Rig::start().await;
+    rig.write_rules(|t| t.replace("Phone = \"phone\"\nDescription", "Phone = \"phone\"\nNope__c = \"email\"\nDescription"));
+    let acme = rig.account("Acme");
+    let report = rig.once().await;
+    assert_eq!((report.outcome.as_str(), report.writes.platform), ("ok", 1), "the rest travels: {report:#?}");
+
+    // Too short: a phone number of 60 characters does not fit Salesforce's 40. Parked, not cut.
+    let id = rig.ls_rows(Object::Account)[0]["id"].as_i64().unwrap();
+    rig.ls_update(Object::Account, id, json!({"phone": "1".repeat(60)}));
+    let report = rig.once().await;
+    assert_eq!((report.quarantined, report.writes.salesforce), (1, 0), "{report:#?}");
+    let row = rig.store().quarantine(10).unwrap().remove(0);
+    assert_eq!(row.code, "too-long");
+    assert!(row.message.contains("60 characters") && row.message.contains("holds 40"), "{row:?}");
+    assert!(rig.sf("Account", &acme)["Phone"].is_null());
+    rig.ls_update(Object::Account, id, json!({"phone": "112"}));
+    assert_eq!(rig.once().await.quarantined, 0);
+    assert_eq!(rig.sf("Account", &acme)["Phone"], json!("112"));
+
+    // Not writable any more: Salesforce keeps what it has, nothing fails.
+    rig.salesforce.world().readonly_field("Account", "Phone", true).unwrap();
+    rig.ls_update(Object::Account, id, json!({"phone": "113"}));
+    let report = rig.once().await;
+    assert_eq!((report.outcome.as_str(), report.writes.salesforce), ("ok", 0), "{report:#?}");
+    assert_eq!(rig.sf("Account", &acme)["Phone"], json!("112"));
+}
+
+#[tokio::test]
+async fn a_state_belongs_to_one_connection() {
+    let rig = Rig::start().await;
+    rig.account("Acme");
+    rig.once().await;
+    rig.write_rules(|t| t.replace("name = \"acme\"", "name = \"other\""));
+    let report = rig.once().await;
+    assert_eq!(report.outcome, "failed");
+    assert!(report.error.unwrap_or_default().contains("belongs to connection"), "said");
+}

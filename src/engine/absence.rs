@@ -11,7 +11,7 @@ use chrono::Duration;
 pub async fn after_sweep(pull: &Pull<'_>, mapping: &Mapping, watch: &Watch<'_>, confirm_after: Duration) -> anyhow::Result<bool> {
     let (store, side, object) = (pull.store, pull.side, mapping.object.as_str());
     let links = store.link_count(object)?;
-    if links > 0 && store.seen_in_sweep(object, side)? == 0 && !watch.approved {
+    if links > 0 && store.seen_in_sweep(object, side)? == 0 && !watch.emptiness_approved(side, links)? {
         watch.hold_emptied(side, links)?;
         return Ok(true);
     }

@@ -181,17 +181,16 @@ impl Apply<'_> {
                 Fetched::Missing(_) | Fetched::Refused(..) => {}
             }
         }
-        let (mut go, mut back) = (Vec::new(), Vec::new());
+        let (mut go, mut back, mut lost) = (Vec::new(), Vec::new(), Vec::new());
         for stored in batch {
             let id = stored.intent.salesforce_id.clone();
             match id.filter(|_| stored.intent.verb != Verb::Create).map(|id| fresh.get(&id)) {
                 None => go.push(stored),
                 Some(Some(record)) if record.life == Life::Live && self.unmoved(&stored.intent, &record.fields)? => go.push(stored),
-                Some(moved) => {
-                    if let Some(record) = moved {
-                        self.store.stage(self.run, &self.mapping.object, side, std::slice::from_ref(record), false, &|_| Vec::new())?;
-                        sum.again = true;
-                    }
+                Some(None) => lost.push((stored, Outcome::Missing)),
+                Some(Some(record)) => {
+                    self.store.stage(self.run, &self.mapping.object, side, std::slice::from_ref(record), false, &|_| Vec::new())?;
+                    sum.again = true;
                     let message = "the record moved while it was planned; compared again".to_owned();
                     back.push((stored, Outcome::Failed { code: "moved-meanwhile".to_owned(), message }));
                 }
@@ -199,6 +198,7 @@ impl Apply<'_> {
         }
         // Not a failure of the record: it may be planned again in this very run.
         self.store.settle(self.run, &back, (self.clock)())?;
+        self.add(sum, None, &lost)?;
         Ok(go)
     }
 

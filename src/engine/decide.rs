@@ -132,8 +132,8 @@ fn deleted_in_salesforce(link: &Link, ground: &Ground<'_>, situation: Situation)
             let mut intent = bare(ground, link, Verb::Update, Side::Platform, situation);
             intent.fields.insert("enabled".to_owned(), Value::Bool(false));
             intent.moved.push(Moved { name: "enabled".to_owned(), old: Value::Null, new: Value::Bool(false) });
-            let mark = bare(ground, link, Verb::Mark, Side::Salesforce, situation);
-            Decision { situation, intents: vec![intent, mark], rest: Rest::Settled }
+            // The link is marked by the same settlement, so that a disable that failed is planned again.
+            Decision::one(intent)
         }
         OnSalesforceDelete::Delete | OnSalesforceDelete::Disable | OnSalesforceDelete::Report => {
             Decision::one(bare(ground, link, Verb::Mark, Side::Salesforce, situation))
@@ -142,8 +142,10 @@ fn deleted_in_salesforce(link: &Link, ground: &Ground<'_>, situation: Situation)
 }
 
 fn gone_on_platform(link: &Link, ground: &Ground<'_>) -> Decision {
-    let delete =
-        ground.mapping.on_platform_delete == OnPlatformDelete::Delete && !is_issued(ground.mapping) && ground.schema.salesforce.deletable;
+    let delete = ground.mapping.on_platform_delete == OnPlatformDelete::Delete
+        && !is_issued(ground.mapping)
+        && ground.schema.salesforce.deletable
+        && ground.mapping.direction.to_salesforce();
     let (verb, side) = if delete { (Verb::Delete, Side::Salesforce) } else { (Verb::Bury, Side::Platform) };
     Decision::one(bare(ground, link, verb, side, Situation::GoneOnPlatform))
 }
@@ -427,7 +429,7 @@ fn new_in_salesforce(row: &StagedRow, ground: &Ground<'_>, mint: &mut dyn FnMut(
     }
     match ground.candidates.as_slice() {
         [] => {}
-        [one] => return found(row, &one.row, ground),
+        [one] => return found(row, one, ground),
         many => {
             let ids = many.iter().map(|c| c.row.id.as_str()).collect::<Vec<_>>().join(", ");
             return Decision::parked(
@@ -457,17 +459,24 @@ fn new_on_platform(row: &StagedRow, ground: &Ground<'_>) -> Decision {
     if row.life != Life::Live {
         return Decision::only(Situation::Gone, Rest::Left);
     }
-    if !ground.mapping.create.in_salesforce() || !ground.schema.salesforce.createable {
+    // One that carries a Salesforce id was somebody's partner: it is reported, never made anew (S5).
+    let orphan = ground.schema.platform.planted.as_deref().and_then(|p| planted_salesforce_id(p, &row.fields)).is_some();
+    if orphan || !ground.mapping.create.in_salesforce() || !ground.schema.salesforce.createable {
         return Decision::only(Situation::NewOnPlatform, Rest::Left);
     }
     create(row, ground, Side::Salesforce)
 }
 
 /// The link comes first, with bases only for the entries that agree; the rest is compared next, as a first match.
-fn found(row: &StagedRow, hit: &StagedRow, ground: &Ground<'_>) -> Decision {
+fn found(row: &StagedRow, hit: &Candidate, ground: &Ground<'_>) -> Decision {
     let mut intent = unlinked(ground, Verb::Link, Side::Platform, Situation::Found);
     intent.salesforce_id = Some(row.id.clone());
-    intent.platform_id = Some(hit.id.clone());
+    intent.platform_id = Some(hit.row.id.clone());
+    if hit.ordinal == 0 {
+        // Joined by a planted id: that claim is stronger than any name.
+        intent.key = ground.schema.salesforce.planted.clone().map(|name| (name, hit.row.id.as_str().to_owned()));
+    }
+    let hit = &hit.row;
     let empty = Fields::new();
     let sight = Sight {
         now: Sides::new(&row.fields, &hit.fields),
@@ -643,12 +652,8 @@ pub fn salesforce_keys(row: &StagedRow, ground: &Ground<'_>) -> Vec<(i64, String
 
 /// Match keys of a platform record. One that carries another record's planted id is in nobody's pool.
 pub fn platform_keys(mapping: &Mapping, planted: Option<&str>, fields: &Fields) -> Vec<(i64, String)> {
-    let carried = planted.and_then(|p| fields.get(p)).and_then(Value::as_text).filter(|t| !t.is_empty());
-    if let Some(id) = carried {
-        let bare = id.strip_prefix("SF-").unwrap_or(id);
-        if crate::record::SalesforceId::parse(bare).is_ok() && bare.len() == 18 {
-            return vec![(0, id.to_owned())];
-        }
+    if let Some(id) = planted.and_then(|p| planted_salesforce_id(p, fields)) {
+        return vec![(0, id.to_owned())];
     }
     mapping
         .match_keys
@@ -659,6 +664,13 @@ pub fn platform_keys(mapping: &Mapping, planted: Option<&str>, fields: &Fields) 
             Some((i64::try_from(i).unwrap_or(0) + 1, fold_key(&parts)?))
         })
         .collect()
+}
+
+/// The planted id a platform record carries, if it is one of ours.
+fn planted_salesforce_id<'a>(planted: &str, fields: &'a Fields) -> Option<&'a str> {
+    let id = fields.get(planted).and_then(Value::as_text)?;
+    let bare = id.strip_prefix("SF-").unwrap_or(id);
+    (crate::record::SalesforceId::parse(bare).is_ok() && bare.len() == 18).then_some(id)
 }
 
 /// Case and runs of white space do not tell two people apart; a blank part matches nobody.

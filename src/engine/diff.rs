@@ -107,6 +107,10 @@ fn write(entry: &Entry, sight: &Sight<'_>, now: &Sides<Vec<Value>>, side: Side) 
     if values.is_empty() {
         return Look::Advance { agreed: true };
     }
+    if values.iter().any(|(name, _)| !sight.schema[side].fields.contains_key(name)) {
+        // Not readable now: frozen, and the news stays until it is.
+        return Look::Still;
+    }
     let writable = |name: &String| sight.schema[side].fields.get(name).is_some_and(|f| f.updateable);
     if values.iter().all(|(name, _)| writable(name)) { Look::Write { side, values } } else { Look::Advance { agreed: false } }
 }

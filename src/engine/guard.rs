@@ -78,12 +78,23 @@ impl Watch<'_> {
     }
 
     /// Nothing more is to be created and nothing is held: the first load is through.
-    pub fn end_first_load(&self) -> anyhow::Result<()> {
-        if self.store.meta(&self.key())?.as_deref() != Some("over") {
+    /// `now` is after the last settlement of the load, which may have taken hours.
+    pub fn end_first_load(&self, now: DateTime<Utc>) -> anyhow::Result<()> {
+        if !self.first_load_over(self.object)? {
             self.store.set_meta(&self.key(), "over")?;
-            self.store.set_meta(&format!("{}-at", self.key()), &stamp(self.now))?;
+            self.store.set_meta(&format!("{}-at", self.key()), &stamp(now))?;
         }
         Ok(())
+    }
+
+    pub fn first_load_over(&self, object: &str) -> anyhow::Result<bool> {
+        Ok(self.store.meta(&format!("first-load:{object}"))?.as_deref() == Some("over"))
+    }
+
+    /// A person released the hold of an emptied side. It stands until it expires: absence takes two looks to prove.
+    pub fn emptiness_approved(&self, side: Side, links: u64) -> anyhow::Result<bool> {
+        let approval = self.store.approval(self.object, side.as_str(), Verb::Delete.as_str(), self.now)?;
+        Ok(self.approved || approval.is_some_and(|a| a.ceiling >= links))
     }
 
     /// A side whose every record vanished at once is not believed.

@@ -5,9 +5,9 @@ use super::{
     native::{LINES, platform_id_of},
 };
 use crate::connectors::Schema;
-use crate::plan::{Intent, Situation};
+use crate::plan::{Intent, Situation, Verb};
 use crate::record::{Life, RecordId, Side, Sides};
-use crate::rules::{Mapping, Rules};
+use crate::rules::{Mapping, OnSalesforceDelete, Rules};
 use crate::store::{Candidate, Links, PairRead, Store};
 use chrono::{DateTime, Utc};
 use std::collections::{BTreeSet, HashSet};
@@ -32,6 +32,11 @@ impl Planner<'_> {
     /// Plans everything that is news. Answers how many intents there are.
     pub fn plan(&self) -> anyhow::Result<u64> {
         let mut planned = 0;
+        let looks = Looks {
+            survivors: self.store.awaited_survivors(&self.mapping.object)?,
+            clashing: self.store.links_in_conflict(&self.mapping.object)?,
+            creating: self.store.creates_in_doubt(&self.mapping.object, Side::Platform)?,
+        };
         for side in Side::BOTH {
             let mut after = String::new();
             loop {
@@ -42,7 +47,7 @@ impl Planner<'_> {
                 if self.stop.is_cancelled() {
                     return Ok(planned);
                 }
-                planned += self.batch(side, &pairs)?;
+                planned += self.batch(side, &pairs, &looks)?;
                 after = last;
             }
         }
@@ -50,7 +55,7 @@ impl Planner<'_> {
         Ok(planned)
     }
 
-    fn batch(&self, side: Side, pairs: &[PairRead]) -> anyhow::Result<u64> {
+    fn batch(&self, side: Side, pairs: &[PairRead], looks: &Looks) -> anyhow::Result<u64> {
         let links = self.links(pairs)?;
         let mut intents: Vec<Intent> = Vec::new();
         let mut left = Vec::new();
@@ -61,10 +66,22 @@ impl Planner<'_> {
             if self.failed.contains(&(side, row.id.clone())) {
                 continue;
             }
+            // Unlinked, and yet not new: a link is about to move here, or it may be what an unknown create has made.
+            let awaited = match side {
+                Side::Salesforce => looks.survivors.contains(&row.id),
+                Side::Platform => looks.creating,
+            };
+            if pair.link.is_none() && awaited {
+                continue;
+            }
             let decision = self.decide(pair, &links)?;
             tracing::debug!(object = %self.mapping.object, %side, record = %row.id, situation = %decision.situation, "decided");
             let Decision { situation, intents: mine, rest } = decision;
-            let writes = mine.iter().any(|i| i.verb.is_write());
+            let writes = mine.iter().any(|i| i.verb.is_write() || i.verb == Verb::Link);
+            if let Some(link) = pair.link.as_ref().filter(|l| looks.clashing.contains(&l.id)) {
+                let still = mine.iter().flat_map(|i| &i.conflicts).map(|c| c.entry.as_str()).collect();
+                self.store.close_conflicts(link.id, &still)?;
+            }
             intents.extend(mine);
             match rest {
                 Rest::Parked { code, message } => {
@@ -72,8 +89,13 @@ impl Planner<'_> {
                     continue;
                 }
                 Rest::Settled => {}
-                Rest::Left => left.push((side, row.id.clone(), situation.as_str(), false)),
-                Rest::Waits => left.push((side, row.id.clone(), situation.as_str(), true)),
+                Rest::Left | Rest::Waits => {
+                    let waits = rest == Rest::Waits;
+                    // Both sides were looked at.
+                    for side in Side::BOTH {
+                        left.extend(pair.staged[side].as_ref().map(|r| (side, r.id.clone(), situation.as_str(), waits)));
+                    }
+                }
             }
             // A write that is tried again leaves quarantine only once it is done.
             if !writes {
@@ -112,7 +134,8 @@ impl Planner<'_> {
                 if let Some(survivor) = survivor(pair) {
                     ground.survivor_linked = self.store.link(&self.mapping.object, Side::Salesforce, survivor.as_str())?.is_some();
                 }
-                ground.referred_to = self.referred_to(link.platform_id.as_str())?;
+                ground.referred_to =
+                    self.mapping.on_salesforce_delete == OnSalesforceDelete::Delete && self.referred_to(link.platform_id.as_str())?;
             }
             _ => {}
         }
@@ -161,6 +184,13 @@ impl Planner<'_> {
             .collect();
         self.store.park(self.run, &self.mapping.object, &parked, self.now)
     }
+}
+
+/// What is known of the object before its pairs are read.
+struct Looks {
+    survivors: BTreeSet<RecordId>,
+    clashing: BTreeSet<i64>,
+    creating: bool,
 }
 
 /// A license key nobody can guess: 80 bits, without the characters people confuse.

@@ -27,7 +27,6 @@ pub struct Pull<'a> {
 #[derive(Debug)]
 pub struct Read {
     pub object: String,
-    pub news: u64,
     /// Everything live was seen.
     pub complete: bool,
     pub fault: Option<Fault>,
@@ -83,12 +82,12 @@ impl Pull<'_> {
             Ok(ReadEnd { watermark, complete }) => {
                 let swept = complete && asks.iter().any(|a| a.object == object && a.sweep);
                 self.store.move_watermark(&object, self.side, watermark.as_deref(), swept, self.now)?;
-                Ok(Read { object, news: staging.news, complete: swept, fault: None })
+                Ok(Read { object, complete: swept, fault: None })
             }
             Err(fault) => {
                 self.store.note_read_error(self.run, &object, self.side, &fault.to_string())?;
                 tracing::warn!(%object, side = %self.side, code = %fault.code, "reading failed: {}", fault.message);
-                Ok(Read { object, news: staging.news, complete: false, fault: Some(fault) })
+                Ok(Read { object, complete: false, fault: Some(fault) })
             }
         }
     }

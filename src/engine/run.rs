@@ -13,7 +13,7 @@ use super::{
 use crate::connectors::{Fault, FieldInfo, Identity, Schema, Writer};
 use crate::record::{FieldType, RecordId, Side, Sides};
 use crate::rules::{Limits, Mapping, Rules};
-use crate::store::{RunCounts, SidesJson, Store};
+use crate::store::{PairRead, RunCounts, SidesJson, Store};
 use chrono::{DateTime, Duration, Utc};
 use std::{
     collections::{BTreeMap, HashSet},
@@ -363,7 +363,8 @@ impl Engine<'_> {
 
     /// What has to be looked at again before anything is read.
     fn prepare(&self, options: &Options, interrupted: bool) -> anyhow::Result<()> {
-        let rules_changed = self.store.meta("rules")?.is_some_and(|f| f != self.rules.fingerprint.to_string());
+        // Noted at the end of a run: none noted means that no run came to its end with these.
+        let rules_changed = self.store.meta("rules")?.is_none_or(|f| f != self.rules.fingerprint.to_string());
         for mapping in &self.rules.mappings {
             let issued = mapping.provisions || matches!(mapping.object.as_str(), "license" | "feature");
             if options.kind == RunKind::Full && !issued {
@@ -415,6 +416,7 @@ impl Engine<'_> {
         let recover = Recover { store: self.store, rules: self.rules, mapping, schema, writers: self.sides, run, now: (self.clock)() };
         let recovered = recover.open_promises().await?;
         tally.conflicts += recovered.conflicts;
+        tally.failed += recovered.unknown;
 
         let pull = self.pull(run, Side::Platform, schemas);
         let read = self.unless_stopped(pull.read(&[mapping], whole, whole || options.sweep)).await??.pop();
@@ -435,7 +437,7 @@ impl Engine<'_> {
             tally.held |= emptied;
             return Ok(None);
         }
-        self.wake(run, mapping, read.news, interrupted)?;
+        self.wake(run, mapping, interrupted)?;
         self.restore(run, options, mapping, schema, tally).await?;
         self.laps(run, options, mapping, schemas, schema, tally).await.map(Some)
     }
@@ -472,32 +474,43 @@ impl Engine<'_> {
             tally.add(&applied);
             failed.extend(applied.failures);
             if !again || planned == 0 {
-                if !cleared.held && failed.is_empty() && !self.stop.is_cancelled() && self.store.waiting(&mapping.object)? == 0 {
-                    watch.end_first_load()?;
+                if !cleared.held && failed.is_empty() && !self.stop.is_cancelled() && self.nobody_waits(mapping, &watch)? {
+                    watch.end_first_load((self.clock)())?;
                 }
                 return Ok(cleared);
             }
         }
     }
 
-    /// Children wait for parents; what only one side had may now have a partner.
-    fn wake(&self, run: i64, mapping: &Mapping, platform_news: u64, interrupted: bool) -> anyhow::Result<()> {
-        let mut parents: Vec<&str> = mapping.parent.iter().map(String::as_str).collect();
-        parents.extend(mapping.entries.iter().filter_map(|e| match &e.lens {
-            crate::rules::Lens::Reference { object } => Some(object.as_str()),
-            _ => None,
-        }));
-        if mapping.provisions {
-            parents.extend(["account", "contact"]);
+    /// Nothing of a first load is still to come: who waits now waits for a parent that did not come with the parents' own.
+    fn nobody_waits(&self, mapping: &Mapping, watch: &Watch<'_>) -> anyhow::Result<bool> {
+        if self.store.waiting(&mapping.object)? == 0 {
+            return Ok(true);
         }
-        let mut wake = interrupted;
-        for parent in parents {
-            wake |= self.store.linked_in_run(parent, run)?;
+        for parent in parents(mapping) {
+            if self.rules.mapping(parent).is_some() && !watch.first_load_over(parent)? {
+                return Ok(false);
+            }
         }
-        if wake {
-            self.store.wake_waiting(&mapping.object)?;
+        Ok(true)
+    }
+
+    /// Children wait for parents; what only one side had may now have a partner. Looked at from the run of the last look
+    /// on: a parent may have come in a run in which the children had no turn.
+    fn wake(&self, run: i64, mapping: &Mapping, interrupted: bool) -> anyhow::Result<()> {
+        if self.store.waiting(&mapping.object)? > 0 {
+            let key = format!("woken:{}", mapping.object);
+            let since = self.store.meta(&key)?.and_then(|r| r.parse().ok()).unwrap_or(0);
+            let mut wake = interrupted;
+            for parent in parents(mapping) {
+                wake |= self.store.linked_in_run(parent, since)?;
+            }
+            if wake {
+                self.store.wake_waiting(&mapping.object)?;
+                self.store.set_meta(&key, &run.to_string())?;
+            }
         }
-        if platform_news > 0 {
+        if self.store.has_news(&mapping.object, Side::Platform)? {
             self.store.wake_unmatched(&mapping.object)?;
         }
         Ok(())
@@ -518,6 +531,8 @@ impl Engine<'_> {
                 Some(link) => self.store.pair_of_link(link)?,
                 None => None,
             };
+            let same = |p: &PairRead| p.link.as_ref().is_some_and(|l| l.platform_id.as_str() == conflict.platform_id);
+            let pair = pair.filter(same);
             let Some(pair) = pair else {
                 tracing::warn!(conflict = id, "cannot be restored: the two records are no longer linked");
                 continue;
@@ -542,7 +557,7 @@ impl Engine<'_> {
                     }
                     .carry_out(&cleared)
                     .await?;
-                    if applied.failed + applied.rejected == 0 {
+                    if applied.writes.salesforce + applied.writes.platform == intents.len() as u64 {
                         self.store.mark_restored(*id)?;
                     }
                     tally.add(&applied);
@@ -600,6 +615,19 @@ impl Engine<'_> {
             value = work => Ok(value),
         }
     }
+}
+
+/// The objects whose links a record of this one may wait for.
+fn parents(mapping: &Mapping) -> Vec<&str> {
+    let mut parents: Vec<&str> = mapping.parent.iter().map(String::as_str).collect();
+    parents.extend(mapping.entries.iter().filter_map(|e| match &e.lens {
+        crate::rules::Lens::Reference { object } if *object != mapping.object => Some(object.as_str()),
+        _ => None,
+    }));
+    if mapping.provisions {
+        parents.extend(["account", "contact"]);
+    }
+    parents
 }
 
 fn as_reader(writer: &dyn Writer) -> &dyn crate::connectors::Reader {

@@ -128,6 +128,27 @@ pub struct Intent {
     pub conflicts: Vec<Decided>,
 }
 
+impl Intent {
+    /// A change that takes something away from a customer counts as destructive: a license disabled, cut short, lowered.
+    #[must_use]
+    pub fn takes_away(&self) -> bool {
+        self.verb == Verb::Update && self.side == Side::Platform && self.moved.iter().any(Moved::takes_away)
+    }
+}
+
+impl Moved {
+    fn takes_away(&self) -> bool {
+        match (self.name.as_str(), &self.old, &self.new) {
+            ("enabled", _, Value::Bool(enabled)) => !enabled,
+            ("max_activations", Value::Int(old), Value::Int(new)) => new < old,
+            ("validity_period", Value::Text(old), Value::Text(new)) => new < old,
+            // From no end to an end.
+            ("validity_period", Value::Null, new) => !new.is_blank(),
+            _ => false,
+        }
+    }
+}
+
 /// A clash and how it was decided.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Decided {

@@ -5,6 +5,7 @@ use crate::plan::{Decided, Intent};
 use crate::record::{Side, Sides, Value};
 use chrono::{DateTime, Utc};
 use rusqlite::{OptionalExtension, Row, Transaction, params};
+use std::collections::BTreeSet;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct ConflictRow {
@@ -42,8 +43,16 @@ fn conflict_from(row: &Row<'_>) -> rusqlite::Result<ConflictRow> {
     })
 }
 
-pub(super) fn put(tx: &Transaction<'_>, run: i64, intent: &Intent, decided: &Decided, now: DateTime<Utc>) -> anyhow::Result<()> {
+/// True if it is a conflict that was not recorded yet.
+pub(super) fn put(tx: &Transaction<'_>, run: i64, intent: &Intent, decided: &Decided, now: DateTime<Utc>) -> anyhow::Result<bool> {
     let ids = Sides::new(intent.salesforce_id.as_ref(), intent.platform_id.as_ref());
+    let known = tx
+        .prepare_cached("SELECT * FROM conflict WHERE link_id IS ?1 AND entry = ?2 AND state = 'open'")?
+        .query_row(params![intent.link, decided.entry], conflict_from)
+        .optional()?;
+    if decided.winner.is_none() && known.is_some_and(|k| k.value == decided.value) {
+        return Ok(false);
+    }
     // An undecided clash is one row until a person or a newer value closes it.
     tx.execute("DELETE FROM conflict WHERE link_id IS ?1 AND entry = ?2 AND state = 'open'", params![intent.link, decided.entry])?;
     let text = |v: &Value| serde_json::to_string(v);
@@ -67,7 +76,7 @@ pub(super) fn put(tx: &Transaction<'_>, run: i64, intent: &Intent, decided: &Dec
             stamp(now),
         ],
     )?;
-    Ok(())
+    Ok(true)
 }
 
 impl Store {
@@ -85,6 +94,29 @@ impl Store {
 
     pub fn open_conflicts(&self) -> anyhow::Result<u64> {
         self.read(|c| c.query_row("SELECT count(*) FROM conflict WHERE state = 'open'", [], |r| r.get(0)).map(super::links::count))
+    }
+
+    /// The links that have a conflict nobody decided.
+    pub fn links_in_conflict(&self, object: &str) -> anyhow::Result<BTreeSet<i64>> {
+        self.read(|c| {
+            c.prepare_cached("SELECT DISTINCT link_id FROM conflict WHERE object = ?1 AND state = 'open' AND link_id IS NOT NULL")?
+                .query_map([object], |r| r.get(0))?
+                .collect()
+        })
+    }
+
+    /// People settled it themselves: the clash is no more, but for these entries.
+    pub fn close_conflicts(&self, link: i64, but: &BTreeSet<&str>) -> anyhow::Result<()> {
+        self.write(|tx| {
+            let open: Vec<(i64, String)> = tx
+                .prepare_cached("SELECT id, entry FROM conflict WHERE link_id = ?1 AND state = 'open'")?
+                .query_map([link], |r| Ok((r.get(0)?, r.get(1)?)))?
+                .collect::<Result<_, _>>()?;
+            for (id, _) in open.iter().filter(|(_, entry)| !but.contains(entry.as_str())) {
+                tx.execute("UPDATE conflict SET state = 'decided' WHERE id = ?1", [id])?;
+            }
+            Ok(())
+        })
     }
 
     pub fn mark_restored(&self, id: i64) -> anyhow::Result<()> {

@@ -116,18 +116,20 @@ impl Store {
 
     /// The records of a planned group are looked at and left; the plan for them goes.
     pub fn leave_planned(&self, object: &str, side: &str, verb: &str) -> anyhow::Result<usize> {
+        // As `planned_groups` groups them.
+        const GROUP: &str = "CASE WHEN takes_away THEN 'delete' ELSE verb END";
         self.write(|tx| {
             for (own, column) in [("salesforce", "salesforce_id"), ("platform", "platform_id")] {
                 tx.execute(
                     &format!(
                         "UPDATE staged SET dirty = 0, situation = 'discarded' WHERE object = ?1 AND side = '{own}' AND id IN
-                           (SELECT {column} FROM intent WHERE object = ?1 AND side = ?2 AND verb = ?3 AND state = 'planned')"
+                           (SELECT {column} FROM intent WHERE object = ?1 AND side = ?2 AND {GROUP} = ?3 AND state = 'planned')"
                     ),
                     params![object, side, verb],
                 )?;
             }
             Ok(tx.execute(
-                "DELETE FROM intent WHERE object = ?1 AND side = ?2 AND verb = ?3 AND state = 'planned'",
+                &format!("DELETE FROM intent WHERE object = ?1 AND side = ?2 AND {GROUP} = ?3 AND state = 'planned'"),
                 params![object, side, verb],
             )?)
         })

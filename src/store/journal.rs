@@ -13,6 +13,7 @@ use crate::record::{Fields, RecordId, Side, Sides, fields_hash, fields_json, fie
 use chrono::{DateTime, Utc};
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// An intent as the journal holds it.
 #[derive(Debug, Clone, PartialEq)]
@@ -87,8 +88,8 @@ impl Store {
                 let settlement =
                     Settlement { advance: intent.advance.clone(), conflicts: intent.conflicts.clone(), key: intent.key.clone() };
                 tx.prepare_cached(
-                    "INSERT INTO intent (run_id, object, side, verb, situation, state, link_id, salesforce_id, platform_id, fields, moved, advance, planned_at)
-                     VALUES (?1, ?2, ?3, ?4, ?5, 'planned', ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+                    "INSERT INTO intent (run_id, object, side, verb, situation, state, link_id, salesforce_id, platform_id, fields, moved, advance, planned_at, takes_away)
+                     VALUES (?1, ?2, ?3, ?4, ?5, 'planned', ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
                 )?
                 .execute(params![
                     run,
@@ -103,22 +104,26 @@ impl Store {
                     json(&intent.moved)?,
                     json(&settlement)?,
                     stamp(now),
+                    intent.takes_away(),
                 ])?;
             }
             Ok(())
         })
     }
 
-    /// How many planned intents there are per side and verb.
+    /// How many planned intents there are per side and verb. What takes away counts as `delete`.
     pub fn planned_groups(&self, object: &str) -> anyhow::Result<Vec<(Side, Verb, u64)>> {
         self.read(|c| {
-            c.prepare_cached("SELECT side, verb, count(*) FROM intent WHERE object = ?1 AND state = 'planned' GROUP BY side, verb")?
-                .query_map([object], |r| Ok((r.get::<_, String>(0)?, r.get::<_, String>(1)?, count(r.get(2)?))))?
-                .map(|row| {
-                    let (side, verb, n) = row?;
-                    Ok((Side::parse(&side).unwrap_or(Side::Platform), Verb::parse(&verb).unwrap_or(Verb::Mark), n))
-                })
-                .collect()
+            c.prepare_cached(
+                "SELECT side, CASE WHEN takes_away THEN 'delete' ELSE verb END AS what, count(*) FROM intent
+                 WHERE object = ?1 AND state = 'planned' GROUP BY side, what",
+            )?
+            .query_map([object], |r| Ok((r.get::<_, String>(0)?, r.get::<_, String>(1)?, count(r.get(2)?))))?
+            .map(|row| {
+                let (side, verb, n) = row?;
+                Ok((Side::parse(&side).unwrap_or(Side::Platform), Verb::parse(&verb).unwrap_or(Verb::Mark), n))
+            })
+            .collect()
         })
     }
 
@@ -133,27 +138,42 @@ impl Store {
     ) -> anyhow::Result<u64> {
         self.read(|c| {
             c.prepare_cached(
-                "SELECT count(*) FROM intent WHERE state = 'done' AND object = ?1 AND side = ?2 AND verb = ?3 AND settled_at >= ?4 AND settled_at > ?5",
+                "SELECT count(*) FROM intent WHERE state = 'done' AND object = ?1 AND side = ?2 AND verb IN (?3, 'update')
+                 AND settled_at >= ?4 AND settled_at > ?5 AND CASE WHEN takes_away THEN 'delete' ELSE verb END = ?3",
             )?
             .query_row(params![object, side.as_str(), verb.as_str(), stamp(since), first_load_until.unwrap_or("")], |r| r.get(0))
             .map(count)
         })
     }
 
-    /// Two unlinked Salesforce records that claim one platform record are ambiguous: both claims go, by name.
+    /// Two unlinked Salesforce records that claim one platform record are ambiguous: both claims go, by name. Where just
+    /// one of them names it by its planted id, that one stays; the other claims are planned afresh.
     pub fn take_contested_links(&self, object: &str) -> anyhow::Result<Vec<(RecordId, RecordId)>> {
         self.write(|tx| {
-            let contested: Vec<(String, String)> = tx
+            let contested: Vec<(i64, String, String, bool)> = tx
                 .prepare_cached(
-                    "SELECT salesforce_id, platform_id FROM intent WHERE object = ?1 AND state = 'planned' AND verb = 'link' AND platform_id IN
+                    "SELECT id, salesforce_id, platform_id, json_extract(advance, '$.key') IS NOT NULL
+                     FROM intent WHERE object = ?1 AND state = 'planned' AND verb = 'link' AND platform_id IN
                        (SELECT platform_id FROM intent WHERE object = ?1 AND state = 'planned' AND verb = 'link' GROUP BY 1 HAVING count(*) > 1)",
                 )?
-                .query_map([object], |r| Ok((r.get(0)?, r.get(1)?)))?
+                .query_map([object], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?)))?
                 .collect::<Result<_, _>>()?;
-            for (_, platform) in &contested {
-                tx.execute("DELETE FROM intent WHERE object = ?1 AND state = 'planned' AND platform_id = ?2", params![object, platform])?;
+            let mut planted: BTreeMap<&str, u32> = BTreeMap::new();
+            for (_, _, platform, by_id) in &contested {
+                *planted.entry(platform).or_default() += u32::from(*by_id);
             }
-            Ok(contested.into_iter().map(|(s, p)| (RecordId::from(s), RecordId::from(p))).collect())
+            let mut parked = Vec::new();
+            for (id, salesforce, platform, by_id) in &contested {
+                let decided = planted.get(platform.as_str()) == Some(&1);
+                if decided && *by_id {
+                    continue;
+                }
+                tx.execute("DELETE FROM intent WHERE id = ?1", [id])?;
+                if !decided {
+                    parked.push((RecordId::from(salesforce.clone()), RecordId::from(platform.clone())));
+                }
+            }
+            Ok(parked)
         })
     }
 
@@ -162,7 +182,8 @@ impl Store {
         self.write(|tx| {
             Ok(match group {
                 Some((side, verb)) => tx.execute(
-                    "DELETE FROM intent WHERE object = ?1 AND state = 'planned' AND side = ?2 AND verb = ?3",
+                    "DELETE FROM intent WHERE object = ?1 AND state = 'planned' AND side = ?2
+                       AND CASE WHEN takes_away THEN 'delete' ELSE verb END = ?3",
                     params![object, side.as_str(), verb.as_str()],
                 )?,
                 None => tx.execute("DELETE FROM intent WHERE object = ?1 AND state = 'planned'", [object])?,
@@ -210,6 +231,16 @@ impl Store {
             c.prepare("SELECT * FROM intent WHERE object = ?1 AND state IN ('promised', 'unknown') ORDER BY id")?
                 .query_map([object], stored_from)?
                 .collect()
+        })
+    }
+
+    /// True if a record may have been made on `side` of which nobody knows yet.
+    pub fn creates_in_doubt(&self, object: &str, side: Side) -> anyhow::Result<bool> {
+        self.read(|c| {
+            c.prepare_cached(
+                "SELECT EXISTS (SELECT 1 FROM intent WHERE object = ?1 AND state IN ('promised', 'unknown') AND side = ?2 AND verb = 'create')",
+            )?
+            .query_row(params![object, side.as_str()], |r| r.get(0))
         })
     }
 
@@ -263,12 +294,11 @@ fn settle_one(
                 return close(tx, intent, IntentState::Rejected, None, Some(("contested", &contest)), steps, now);
             }
             for decided in &intent.conflicts {
-                super::conflicts::put(tx, run, intent, decided, now)?;
-                sum.conflicts += 1;
+                sum.conflicts += u64::from(super::conflicts::put(tx, run, intent, decided, now)?);
             }
             for side in Side::BOTH {
                 if let Some(id) = id_of(intent, side, outcome) {
-                    super::quarantine::release(tx, &intent.object, side, id.as_str())?;
+                    super::quarantine::release_settled(tx, &intent.object, side, id.as_str())?;
                 }
             }
             sum.done += 1;
@@ -393,7 +423,15 @@ fn carried_out(
                     }
                 }
                 set_base(tx, link, side, &base, written && answer.is_none())?;
+                // The answer to its deletion in Salesforce was this change; the link is marked with it.
+                let ended = matches!(intent.situation, Situation::DeletedInSalesforce | Situation::DeletedInSalesforceButEdited);
                 if let Some(own) = side_id(intent, side) {
+                    if ended {
+                        tx.prepare_cached("UPDATE link SET state = 'deleted-in-salesforce', note = ?2 WHERE id = ?1")?
+                            .execute(params![link, intent.situation.as_str()])?;
+                        forget(tx, object, side, own.as_str())?;
+                        continue;
+                    }
                     if written {
                         restage(tx, run, object, side, own, link, &base, answer, &intent.fields)?;
                     }
@@ -459,12 +497,22 @@ fn carried_out(
             if let Some(loser) = side_id(intent, intent.side) {
                 forget(tx, object, intent.side, loser.as_str())?;
             }
+            if link_by(tx, object, intent.side, &survivor)?.is_some() {
+                // Another loser of the same merge has taken its place by now.
+                tx.prepare_cached("DELETE FROM link WHERE id = ?1")?.execute([link])?;
+                return Ok(Ok(()));
+            }
             let column = id_column(intent.side);
-            tx.prepare_cached(&format!("UPDATE link SET {column} = ?2, state = 'live', note = 'merged' WHERE id = ?1"))?
-                .execute(params![link, survivor])?;
-            // What the survivor shows was never agreed: every field is compared as at a first match.
+            tx.prepare_cached(&format!("UPDATE link SET {column} = ?2, state = 'live', note = 'merged', run_id = ?3 WHERE id = ?1"))?
+                .execute(params![link, survivor, run])?;
+            // What the survivor shows was never agreed: every field is compared as at a first match, with what the other
+            // side showed last.
             set_base(tx, link, intent.side, &Fields::new(), false)?;
-            set_base(tx, link, intent.side.other(), &Fields::new(), false)?;
+            tx.prepare_cached("UPDATE staged SET dirty = 1 WHERE object = ?1 AND side = ?2 AND id = ?3")?.execute(params![
+                object,
+                intent.side.as_str(),
+                survivor
+            ])?;
         }
     }
     Ok(Ok(()))
@@ -481,7 +529,7 @@ fn link_up(tx: &Transaction<'_>, run: i64, object: &str, ids: Sides<&RecordId>, 
     for side in Side::BOTH {
         if let Some(other) = link_by(tx, object, side, ids[side].as_str())? {
             if other.id_on(side.other()) == ids[side.other()] {
-                tx.execute("UPDATE link SET state = 'live', note = NULL WHERE id = ?1", [other.id])?;
+                tx.execute("UPDATE link SET state = 'live', note = NULL, run_id = ?2 WHERE id = ?1", params![other.id, run])?;
                 return Ok(Ok(other.id));
             }
             if other.state == super::LinkState::Buried {
@@ -520,19 +568,23 @@ fn restage(
     answer: Option<&Fields>,
     sent: &Fields,
 ) -> anyhow::Result<()> {
-    let before: Option<String> = tx
-        .prepare_cached("SELECT fields FROM staged WHERE object = ?1 AND side = ?2 AND id = ?3")?
-        .query_row(params![object, side.as_str(), id.as_str()], |r| r.get(0))
+    let before: Option<(String, i64)> = tx
+        .prepare_cached("SELECT fields, hash FROM staged WHERE object = ?1 AND side = ?2 AND id = ?3")?
+        .query_row(params![object, side.as_str(), id.as_str()], |r| Ok((r.get(0)?, r.get(1)?)))
         .optional()?;
-    let shown = match (answer, before) {
-        (Some(answer), _) => answer.clone(),
-        (None, Some(before)) => {
-            let mut shown = fields_parse(&before)?;
-            shown.extend(sent.iter().map(|(k, v)| (k.clone(), v.clone())));
-            shown
-        }
-        (None, None) => return Ok(()),
-    };
+    if answer.is_none() && before.is_none() {
+        return Ok(());
+    }
+    // An answer may leave fields out: of those the earlier news stays news.
+    let mut shown = before.as_ref().map_or_else(|| Ok(Fields::new()), |(b, _)| fields_parse(b))?;
+    let mut ours = shown.clone();
+    ours.extend(sent.clone());
+    shown.extend(answer.unwrap_or(sent).clone());
+    if let (Some((_, hash)), true) = (&before, ours == shown) {
+        // Nothing moved but what we wrote: no reason to try a parked change of this record again.
+        tx.prepare_cached("UPDATE quarantine SET hash = ?4 WHERE object = ?1 AND side = ?2 AND id = ?3 AND hash = ?5")?
+            .execute(params![object, side.as_str(), id.as_str(), fields_hash(&fields_json(&shown)), hash])?;
+    }
     let text = fields_json(&shown);
     if shown.iter().all(|(name, value)| base.get(name) == Some(value)) {
         tx.prepare_cached("UPDATE base SET hash = ?3 WHERE link_id = ?1 AND side = ?2")?.execute(params![

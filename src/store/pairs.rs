@@ -59,25 +59,31 @@ fn staged(c: &Connection, object: &str, side: Side, id: &str) -> rusqlite::Resul
 
 impl Store {
     /// The next pairs with news on `side`, after this id. What is in quarantine and not yet due stays away unless the
-    /// record changed. The Salesforce pass comes first: the platform pass leaves out pairs it has already answered.
+    /// record changed, and so does what is planned or promised already. The Salesforce pass comes first: the platform pass leaves out pairs it has already answered.
     pub fn next_pairs(&self, object: &str, side: Side, after: &str, limit: u32, now: DateTime<Utc>) -> anyhow::Result<Vec<PairRead>> {
-        const NOT_BACKING_OFF: &str = "NOT EXISTS (SELECT 1 FROM quarantine q WHERE q.object = s.object AND q.side = s.side AND q.id = s.id
-               AND q.hash = s.hash AND q.next_try_at > ?5)";
-        const NOT_ANSWERED: &str = "NOT EXISTS (SELECT 1 FROM link l JOIN staged x ON x.object = l.object AND x.side = 'salesforce'
-               AND x.id = l.salesforce_id AND x.dirty = 1 WHERE l.object = s.object AND l.platform_id = s.id)
-             AND NOT EXISTS (SELECT 1 FROM intent i WHERE i.object = s.object AND i.platform_id = s.id AND i.state = 'planned')";
+        const BACKING_OFF: &str = "q.object = s.object AND q.hash = x.hash AND q.next_try_at > ?5";
+        // An edit of its partner that came after the parking is a reason to look at a parked record again.
+        let not_answered = format!(
+            "NOT EXISTS (SELECT 1 FROM link l JOIN staged x ON x.object = l.object AND x.side = 'salesforce'
+               AND x.id = l.salesforce_id AND x.dirty = 1 WHERE l.object = s.object AND l.platform_id = s.id
+               AND NOT EXISTS (SELECT 1 FROM quarantine q WHERE {BACKING_OFF} AND q.side = 'salesforce' AND q.id = x.id AND q.run_id < s.run_id))"
+        );
+        let not_backing_off = format!(
+            "NOT EXISTS (SELECT 1 FROM quarantine q WHERE {} AND q.side = s.side AND q.id = s.id)",
+            BACKING_OFF.replace("x.hash", "s.hash")
+        );
+        // By the id's own index: the journal holds every change there ever was.
+        let not_in_hand = format!(
+            "NOT EXISTS (SELECT 1 FROM intent o WHERE o.{} = s.id AND o.object = s.object AND o.state IN ('planned', 'promised', 'unknown'))",
+            super::links::id_column(side)
+        );
         let answered = match side {
             Side::Salesforce => "1",
-            Side::Platform => NOT_ANSWERED,
+            Side::Platform => not_answered.as_str(),
         };
-        // By the id's own index: the journal holds every change there ever was.
-        let id = super::links::id_column(side);
-        let no_open_promise = format!(
-            "NOT EXISTS (SELECT 1 FROM intent o WHERE o.{id} = s.id AND o.object = s.object AND o.state IN ('promised', 'unknown'))"
-        );
         let sql = format!(
             "SELECT s.* FROM staged s INDEXED BY staged_dirty WHERE s.object = ?1 AND s.side = ?2 AND s.dirty = 1 AND s.id > ?3
-             AND {NOT_BACKING_OFF} AND {no_open_promise} AND {answered}
+             AND {not_backing_off} AND {not_in_hand} AND {answered}
              ORDER BY s.id LIMIT ?4"
         );
         self.read(|c| {

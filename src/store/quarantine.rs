@@ -91,6 +91,14 @@ pub(super) fn release(tx: &Transaction<'_>, object: &str, side: Side, id: &str) 
     Ok(())
 }
 
+/// The same, if nothing of the record waits any more: another change of it may still be parked.
+pub(super) fn release_settled(tx: &Transaction<'_>, object: &str, side: Side, id: &str) -> rusqlite::Result<()> {
+    let open: bool = tx
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM staged WHERE object = ?1 AND side = ?2 AND id = ?3)")?
+        .query_row(params![object, side.as_str(), id], |r| r.get(0))?;
+    if open { Ok(()) } else { release(tx, object, side, id) }
+}
+
 impl Store {
     /// Parks records the planner could not decide.
     pub fn park(

@@ -8,6 +8,7 @@ use super::{
 use crate::record::{Fields, Life, Record, RecordId, Side, fields_hash, fields_json};
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use std::collections::BTreeSet;
 
 /// What came of one page.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -129,6 +130,29 @@ impl Store {
                 [object],
             )?;
             Ok(())
+        })
+    }
+
+    /// Unlinked Salesforce records that a linked one was merged into: the link moves to them, so they are not made anew.
+    pub fn awaited_survivors(&self, object: &str) -> anyhow::Result<BTreeSet<RecordId>> {
+        self.read(|c| {
+            c.prepare_cached(
+                "SELECT s.merged_into FROM staged s JOIN link l ON l.object = s.object AND l.salesforce_id = s.id
+                 WHERE s.object = ?1 AND s.side = 'salesforce' AND s.dirty = 1 AND s.life = 'merged' AND s.merged_into IS NOT NULL",
+            )?
+            .query_map([object], |r| r.get::<_, String>(0).map(RecordId::from))?
+            .collect()
+        })
+    }
+
+    /// True if a side showed something that is not planned yet.
+    pub fn has_news(&self, object: &str, side: Side) -> anyhow::Result<bool> {
+        self.read(|c| {
+            c.query_row(
+                "SELECT EXISTS (SELECT 1 FROM staged WHERE object = ?1 AND side = ?2 AND dirty = 1)",
+                params![object, side.as_str()],
+                |r| r.get(0),
+            )
         })
     }
 
@@ -264,12 +288,21 @@ fn stage_one(
     let living = record.life == Life::Live;
     if let Some(link) = &link {
         let known = base_hash(tx, link.id, side)?;
-        let settled = living && link.state == super::LinkState::Live && known == Some(hash);
-        if settled {
-            forget(tx, object, side, id)?;
+        // On the side that is left of a tombstone, a row as the base holds it is no news either; on the other it came back.
+        let expected = match link.state {
+            super::LinkState::Live => true,
+            super::LinkState::Buried => side == Side::Salesforce,
+            super::LinkState::DeletedInSalesforce => side == Side::Platform,
+        };
+        if living && expected && known == Some(hash) {
+            if forget(tx, object, side, id)? {
+                // An edit was taken back: what its partner showed against it is looked at again.
+                tx.prepare_cached("UPDATE staged SET dirty = 1 WHERE object = ?1 AND side = ?2 AND id = ?3 AND dirty = 0")?
+                    .execute(params![object, side.other().as_str(), link.id_on(side.other()).as_str()])?;
+            }
             return Ok(false);
         }
-    } else if !living {
+    } else if !living && !promised(tx, object, side, id)? {
         // Gone before it was ever linked: nothing of ours hangs on it.
         forget(tx, object, side, id)?;
         return Ok(false);
@@ -300,19 +333,29 @@ fn stage_one(
     Ok(true)
 }
 
+/// A create for this record was promised and is not settled: it may yet turn out to be linked.
+fn promised(c: &Connection, object: &str, side: Side, id: &str) -> rusqlite::Result<bool> {
+    let column = super::links::id_column(side);
+    c.prepare_cached(&format!(
+        "SELECT EXISTS (SELECT 1 FROM intent WHERE {column} = ?2 AND object = ?1 AND verb = 'create' AND state IN ('promised', 'unknown'))"
+    ))?
+    .query_row(params![object, id], |r| r.get(0))
+}
+
 fn base_hash(c: &Connection, link: i64, side: Side) -> rusqlite::Result<Option<i64>> {
     c.prepare_cached("SELECT hash FROM base WHERE link_id = ?1 AND side = ?2")?
         .query_row(params![link, side.as_str()], |r| r.get(0))
         .optional()
 }
 
-/// Drops the news of a record and its match keys.
-pub(super) fn forget(tx: &Connection, object: &str, side: Side, id: &str) -> rusqlite::Result<()> {
-    tx.prepare_cached("DELETE FROM staged WHERE object = ?1 AND side = ?2 AND id = ?3")?.execute(params![object, side.as_str(), id])?;
+/// Drops the news of a record and its match keys. True if there was any news.
+pub(super) fn forget(tx: &Connection, object: &str, side: Side, id: &str) -> rusqlite::Result<bool> {
+    let gone =
+        tx.prepare_cached("DELETE FROM staged WHERE object = ?1 AND side = ?2 AND id = ?3")?.execute(params![object, side.as_str(), id])?;
     if side == Side::Platform {
         tx.prepare_cached("DELETE FROM staged_key WHERE object = ?1 AND id = ?2")?.execute(params![object, id])?;
     }
-    Ok(())
+    Ok(gone > 0)
 }
 
 /// If the news of a linked record holds nothing that its base does not hold, it is settled: the base takes its

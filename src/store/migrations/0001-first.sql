@@ -48,7 +48,7 @@ CREATE TABLE watermark (
 
 -- The ID map. A tombstone is a link whose platform record is gone for good.
 CREATE TABLE link (
-  id            INTEGER PRIMARY KEY,
+  id            INTEGER PRIMARY KEY AUTOINCREMENT, -- a number is never given again: conflicts and history name it
   object        TEXT NOT NULL,
   salesforce_id TEXT NOT NULL,
   platform_id   TEXT NOT NULL,
@@ -134,7 +134,8 @@ CREATE TABLE intent (
   settled_at    TEXT,
   code          TEXT,
   message       TEXT,
-  steps         TEXT
+  steps         TEXT,
+  takes_away    INTEGER NOT NULL DEFAULT 0 -- an update that counts as destructive
 ) STRICT;
 CREATE INDEX intent_planned ON intent (object, side, verb, id) WHERE state = 'planned';
 CREATE INDEX intent_promised ON intent (object, id) WHERE state IN ('promised', 'unknown');

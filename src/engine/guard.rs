@@ -53,6 +53,8 @@ impl Watch<'_> {
         let groups = self.store.planned_groups(self.object)?;
         let contact = self.first_contact()?;
         let of = self.size()?;
+        // Written before any group is taken out of the plan, so that it shows all of it.
+        let pairs = if contact == FirstContact::Adoption { self.write_pairs()? } else { String::new() };
         let mut held = false;
         for (side, verb, planned) in groups {
             let Some(limit) = limit_of(self.limits, verb) else { continue };
@@ -69,7 +71,9 @@ impl Watch<'_> {
                 _ => self.too_much(side, verb, planned, limit, of)?,
             };
             if let Some((ceiling, reason)) = verdict {
-                self.hold(side, verb, planned, ceiling, of, &reason, contact == FirstContact::Adoption)?;
+                let sample = if matches!(verb, Verb::Link | Verb::Create) { pairs.as_str() } else { "" };
+                self.put(side, verb, planned, ceiling, of, &reason, sample)?;
+                self.store.drop_planned(self.object, Some((side, verb)))?;
                 held = true;
             }
         }
@@ -118,18 +122,15 @@ impl Watch<'_> {
         match self.store.meta(&self.key())?.as_deref() {
             Some("over") => return Ok(FirstContact::Over),
             Some("load") => return Ok(FirstContact::Load),
+            // Part of it may have been released; the rest still waits for its own word.
+            Some("adoption") if !self.approved && self.store.link_count(self.object)? > 0 => return Ok(FirstContact::Adoption),
             _ => {}
         }
         let unlinked = self.store.unlinked(self.object)?;
-        if self.store.link_count(self.object)? > 0 || self.approved {
-            self.store.set_meta(&self.key(), "load")?;
-            return Ok(FirstContact::Load);
-        }
-        if unlinked.salesforce > 0 && unlinked.platform > 0 {
-            return Ok(FirstContact::Adoption);
-        }
-        self.store.set_meta(&self.key(), "load")?;
-        Ok(FirstContact::Load)
+        let filled = unlinked.salesforce > 0 && unlinked.platform > 0;
+        let adoption = filled && !self.approved && self.store.link_count(self.object)? == 0;
+        self.store.set_meta(&self.key(), if adoption { "adoption" } else { "load" })?;
+        Ok(if adoption { FirstContact::Adoption } else { FirstContact::Load })
     }
 
     /// The larger of linked and of what the sides hold: what percentages are of.
@@ -162,14 +163,6 @@ impl Watch<'_> {
         }
         self.store.use_approval(approval.id, self.run)?;
         Ok(true)
-    }
-
-    #[allow(clippy::too_many_arguments)]
-    fn hold(&self, side: Side, verb: Verb, planned: u64, ceiling: u64, of: u64, reason: &str, adoption: bool) -> anyhow::Result<()> {
-        let sample = if adoption { self.write_pairs()? } else { String::new() };
-        self.put(side, verb, planned, ceiling, of, reason, &sample)?;
-        self.store.drop_planned(self.object, Some((side, verb)))?;
-        Ok(())
     }
 
     #[allow(clippy::too_many_arguments)]

@@ -162,6 +162,29 @@ async fn two_filled_systems_are_held_and_then_adopted() {
     rig.quiet().await;
 }
 
+/// Releasing one group of a first contact releases no other.
+#[tokio::test]
+async fn released_links_do_not_release_the_creates() {
+    let rig = Rig::start().await;
+    rig.account("Acme");
+    rig.account("Only here");
+    rig.platform.world().add_account(&json!({"code": "acme-old", "name": "Acme"})).unwrap();
+    rig.once().await;
+    let csv = std::fs::read_to_string(rig.state().join("adoption-account.csv")).unwrap();
+    assert!(csv.contains("linked") && csv.contains("only-salesforce"), "{csv}");
+    let now = chrono::Utc::now();
+    rig.store().approve("account", "platform", "link", 10, now, now + chrono::Duration::hours(1)).unwrap();
+    for _ in 0..2 {
+        let report = rig.once().await;
+        assert_eq!((report.outcome.as_str(), rig.ls_rows(Object::Account).len()), ("held", 1), "{report:#?}");
+        assert_eq!(rig.store().link_count("account").unwrap(), 1);
+    }
+    rig.store().approve("account", "platform", "create", 10, now, now + chrono::Duration::hours(1)).unwrap();
+    let report = rig.once().await;
+    assert_eq!((report.outcome.as_str(), rig.ls_rows(Object::Account).len()), ("ok", 2), "{report:#?}");
+    rig.quiet().await;
+}
+
 #[tokio::test]
 async fn a_deletion_in_salesforce_is_reported_and_nothing_is_taken_away() {
     let rig = Rig::start().await;

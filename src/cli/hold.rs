@@ -7,9 +7,11 @@ use super::{
 use crate::plan::Verb;
 use crate::record::Side;
 use crate::rules::duration;
-use crate::store::{HoldRow, Store, stamp};
+use crate::store::{HoldRow, PairRow, Store, stamp};
+use anyhow::Context;
 use chrono::Utc;
 use serde_json::json;
+use std::path::{Path, PathBuf};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -34,8 +36,13 @@ pub enum What {
         #[arg(long = "for", default_value = "24h", value_name = "TIME", value_parser = parse_duration)]
         lasting: chrono::Duration,
     },
-    /// Takes a hold off the list; what it held is left undone until the next run plans it again
+    /// Says no: what it held is left as it is until the records change again
     Discard(Group),
+    /// Feeds corrected pairs of a first contact back: the CSV named by `hold show`, edited
+    Pairs {
+        /// Rows `linked` name a partner, rows `only-salesforce` say that there is none; other rows say nothing
+        file: PathBuf,
+    },
 }
 
 #[derive(Debug, clap::Args)]
@@ -91,6 +98,7 @@ pub fn run(args: &Args, place: &Place, out: &mut Out) -> anyhow::Result<Exit> {
             let what = format!("release of up to {ceiling} {} until {}", group.argument(), stamp(now + *lasting));
             return live::ask(place, out, "release", &group.argument(), &what, false);
         }
+        What::Pairs { file } => feed(file, place, out)?,
         What::Discard(group) => {
             let gone = match group.find(&holds) {
                 Some(_) => {
@@ -112,6 +120,21 @@ pub fn run(args: &Args, place: &Place, out: &mut Out) -> anyhow::Result<Exit> {
         }
     }
     Ok(Exit::InStep)
+}
+
+/// All of them or none; what is wrong is said by file, line and value.
+fn feed(file: &Path, place: &Place, out: &mut Out) -> anyhow::Result<()> {
+    let shown = file.display();
+    let mut reader = csv::Reader::from_path(file).with_context(|| shown.to_string())?;
+    let rows: Vec<PairRow> = reader.deserialize().collect::<Result<_, _>>().with_context(|| shown.to_string())?;
+    match Store::open(&place.state)?.feed_pairs(&rows, Utc::now())? {
+        // The head is line 1.
+        Err((at, why)) => Err(Usage(format!("{shown}, line {}: {why}; nothing was taken", at + 2)).into()),
+        Ok(taken) if out.json => out.json(&json!({ "taken": taken })),
+        Ok(taken) => {
+            out.line(format_args!("{} taken; the next run plans with them, and still holds until released", some(taken as u64, "pair")))
+        }
+    }
 }
 
 fn list(holds: &[HoldRow], out: &mut Out) -> anyhow::Result<()> {

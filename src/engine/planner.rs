@@ -143,6 +143,14 @@ impl Planner<'_> {
     }
 
     fn candidates(&self, row: &crate::store::StagedRow, ground: &Ground<'_>) -> anyhow::Result<Vec<Candidate>> {
+        // What a person said of a pair is the last word.
+        if let Some(partner) = self.store.pairing(&self.mapping.object, row.id.as_str())? {
+            let hit = match partner {
+                Some(id) => self.store.unlinked_platform(&self.mapping.object, &id)?,
+                None => None,
+            };
+            return Ok(hit.map(|row| Candidate { ordinal: 0, row }).into_iter().collect());
+        }
         // The planted id always comes first: a platform-born record names its partner itself.
         if let Some(field) = &self.schema.salesforce.planted
             && let Some(planted) = row.fields.get(field).and_then(|v| v.as_text())

@@ -1,8 +1,10 @@
 //! The pairs of a held first contact, as rows for a CSV a person looks through.
 
-use super::Store;
+use super::{Store, stamp};
+use chrono::{DateTime, Utc};
+use rusqlite::{OptionalExtension, params};
 
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct PairRow {
     pub object: String,
     /// `linked`, `ambiguous`, `only-salesforce`, `only-platform`
@@ -39,6 +41,59 @@ impl Store {
                 })
             })?
             .collect()
+        })
+    }
+
+    /// Takes corrected pairs: rows `linked` name a partner, rows `only-salesforce` say that there is none; others say
+    /// nothing. All or none: an id that is not staged is answered by its place in the list.
+    pub fn feed_pairs(&self, rows: &[PairRow], now: DateTime<Utc>) -> anyhow::Result<Result<usize, (usize, String)>> {
+        self.write(|tx| {
+            let staged = |object: &str, side: &str, id: &str| -> rusqlite::Result<bool> {
+                tx.prepare_cached("SELECT EXISTS (SELECT 1 FROM staged WHERE object = ?1 AND side = ?2 AND id = ?3)")?
+                    .query_row(params![object, side, id], |r| r.get(0))
+            };
+            let told: Vec<(usize, &PairRow)> =
+                rows.iter().enumerate().filter(|(_, r)| matches!(r.what.as_str(), "linked" | "only-salesforce")).collect();
+            let mut partners = std::collections::BTreeMap::new();
+            for (at, row) in &told {
+                if !staged(&row.object, "salesforce", &row.salesforce_id)? {
+                    return Ok(Err((*at, format!("no unlinked {} {:?} in Salesforce is known", row.object, row.salesforce_id))));
+                }
+                if row.what != "linked" {
+                    continue;
+                }
+                if !staged(&row.object, "platform", &row.platform_id)? {
+                    return Ok(Err((*at, format!("no unlinked {} {:?} on the platform is known", row.object, row.platform_id))));
+                }
+                if partners.insert((&row.object, &row.platform_id), *at).is_some() {
+                    return Ok(Err((*at, format!("{} {} is given to two records", row.object, row.platform_id))));
+                }
+            }
+            for (_, row) in &told {
+                let platform = if row.what == "linked" { row.platform_id.as_str() } else { "" };
+                tx.prepare_cached("INSERT OR REPLACE INTO pairing VALUES (?1, ?2, ?3, ?4)")?.execute(params![
+                    row.object,
+                    row.salesforce_id,
+                    platform,
+                    stamp(now)
+                ])?;
+                tx.prepare_cached("UPDATE staged SET dirty = 1 WHERE object = ?1 AND side = 'salesforce' AND id = ?2")?
+                    .execute(params![row.object, row.salesforce_id])?;
+                tx.prepare_cached(
+                    "DELETE FROM quarantine WHERE object = ?1 AND side = 'salesforce' AND id = ?2 AND situation = 'ambiguous'",
+                )?
+                .execute(params![row.object, row.salesforce_id])?;
+            }
+            Ok(Ok(told.len()))
+        })
+    }
+
+    /// What a person said of this unlinked record: its partner's id, or that it has none.
+    pub fn pairing(&self, object: &str, salesforce_id: &str) -> anyhow::Result<Option<Option<String>>> {
+        self.read(|c| {
+            c.prepare_cached("SELECT platform_id FROM pairing WHERE object = ?1 AND salesforce_id = ?2")?
+                .query_row(params![object, salesforce_id], |r| r.get::<_, String>(0).map(|id| Some(id).filter(|id| !id.is_empty())))
+                .optional()
         })
     }
 }

@@ -185,6 +185,38 @@ async fn released_links_do_not_release_the_creates() {
     rig.quiet().await;
 }
 
+/// Ambiguity is never guessed away; a person's corrected pairs are the last word.
+#[tokio::test]
+async fn corrected_pairs_are_fed_back() {
+    use lockstep::store::PairRow;
+    let rig = Rig::start().await;
+    let (first, second) = (rig.account("Acme"), rig.account("Nobody"));
+    let ids: Vec<i64> = {
+        let mut world = rig.platform.world();
+        ["acme-1", "acme-2"].iter().map(|code| world.add_account(&json!({"code": code, "name": "Acme"})).unwrap()).collect()
+    };
+    let report = rig.once().await;
+    assert_eq!((report.quarantined, rig.store().link_count("account").unwrap()), (1, 0), "two match: {report:#?}");
+    let row = |what: &str, salesforce: &str, platform: &str| PairRow {
+        object: "account".to_owned(),
+        what: what.to_owned(),
+        salesforce_id: salesforce.to_owned(),
+        platform_id: platform.to_owned(),
+        note: String::new(),
+    };
+    let wrong = rig.store().feed_pairs(&[row("only-salesforce", &second, ""), row("linked", &first, "9999")], chrono::Utc::now()).unwrap();
+    assert_eq!(wrong.unwrap_err().0, 1, "the second row is named");
+    let told = [row("linked", &first, &ids[1].to_string()), row("only-salesforce", &second, "")];
+    assert_eq!(rig.store().feed_pairs(&told, chrono::Utc::now()).unwrap(), Ok(2));
+    assert_eq!(rig.once().await.outcome, "held", "fed back is not released");
+    let report = rig.approved().await;
+    assert_eq!(report.outcome, "ok", "{report:#?}");
+    let link = rig.store().link("account", lockstep::record::Side::Salesforce, &first).unwrap().unwrap();
+    assert_eq!(link.platform_id.as_str(), ids[1].to_string());
+    assert_eq!(rig.ls_rows(Object::Account).len(), 3, "one was made for the other");
+    rig.quiet().await;
+}
+
 #[tokio::test]
 async fn a_deletion_in_salesforce_is_reported_and_nothing_is_taken_away() {
     let rig = Rig::start().await;

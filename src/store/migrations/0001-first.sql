@@ -193,6 +193,15 @@ CREATE TABLE hold (
   PRIMARY KEY (object, side, verb)
 ) STRICT, WITHOUT ROWID;
 
+-- Pairs a person corrected and fed back at first contact; an empty platform id says: no partner, make one.
+CREATE TABLE pairing (
+  object        TEXT NOT NULL,
+  salesforce_id TEXT NOT NULL,
+  platform_id   TEXT NOT NULL,
+  given_at      TEXT NOT NULL,
+  PRIMARY KEY (object, salesforce_id)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE approval (
   id         INTEGER PRIMARY KEY,
   object     TEXT NOT NULL,

@@ -24,6 +24,27 @@ impl Store {
         }
     }
 
+    /// What is wrong with the file, as SQLite and we ourselves see it; empty is sound. Reads the whole file.
+    pub fn integrity(&self) -> anyhow::Result<Vec<String>> {
+        self.read(|c| {
+            let mut wrong: Vec<String> =
+                c.prepare("PRAGMA integrity_check")?.query_map([], |r| r.get(0))?.collect::<rusqlite::Result<Vec<String>>>()?;
+            wrong.retain(|line| line != "ok");
+            let broken: i64 = c.query_row("SELECT count(*) FROM pragma_foreign_key_check", [], |r| r.get(0))?;
+            if broken > 0 {
+                wrong.push(format!("{broken} rows refer to what is not there"));
+            }
+            let bare: i64 =
+                c.query_row("SELECT count(*) FROM link l WHERE (SELECT count(*) FROM base b WHERE b.link_id = l.id) <> 2", [], |r| {
+                    r.get(0)
+                })?;
+            if bare > 0 {
+                wrong.push(format!("{bare} links without a base on each side"));
+            }
+            Ok(wrong)
+        })
+    }
+
     /// Everything in the store as text, for "nothing was changed" proofs.
     pub fn dump(&self) -> anyhow::Result<String> {
         self.read(|c| {

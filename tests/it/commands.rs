@@ -61,6 +61,21 @@ impl Sandbox {
         serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{args:?}: {e}\n{output:?}"))
     }
 
+    /// How many rows the platform holds of each of these.
+    fn on_platform(&self, paths: &[&str]) -> Vec<i64> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut counts = Vec::new();
+            for path in paths {
+                let url = format!("{}/api/v1/{path}/?limit=1", self.environment["LICENSESPRING_URL"]);
+                let key = format!("Api-Key {}", self.environment["LICENSESPRING_API_KEY"]);
+                let body = reqwest::Client::new().get(url).header("Authorization", key).send().await.unwrap().text().await.unwrap();
+                counts.push(serde_json::from_str::<Value>(&body).unwrap()["count"].as_i64().unwrap());
+            }
+            counts
+        })
+    }
+
     fn dump(&self) -> String {
         let store = lockstep::store::Store::open_read_only(&self.dir.path().join("state")).unwrap();
         store.map(|s| s.dump().unwrap()).unwrap_or_default()
@@ -138,6 +153,37 @@ fn one_object_on_stdout_even_when_it_fails() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("LICENSESPRING_API_KEY"));
 }
 
+/// L3, B6, S13: the process is killed again and again in the middle of its first synchronisation.
+#[test]
+fn kill_nine_loses_nothing_and_doubles_nothing() {
+    let sandbox = Sandbox::start(&["--sample"]);
+    let mut killed = 0;
+    for after_ms in [250, 400, 550, 700, 850, 1_000, 1_200, 1_400] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_lockstep"))
+            .args(["once", "--json"])
+            .current_dir(sandbox.dir.path())
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
+            .envs(&sandbox.environment)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_millis(after_ms));
+        killed += u32::from(child.try_wait().unwrap().is_none());
+        let _ = child.kill();
+        child.wait().unwrap();
+        let store = lockstep::store::Store::open(&sandbox.dir.path().join("state")).unwrap();
+        assert_eq!(store.integrity().unwrap(), Vec::<String>::new(), "after {after_ms} ms");
+    }
+    assert!(killed > 0, "every run was over before it was killed");
+    let reports: Vec<Value> = (0..3).map(|_| sandbox.json(&["once", "--json"])).collect();
+    let last = reports.last().unwrap();
+    assert_eq!((&last["outcome"], &last["writes"]), (&json!("ok"), &json!({"salesforce": 0, "platform": 0})), "{reports:#?}");
+    assert_eq!(sandbox.on_platform(&["customer-accounts", "customers", "orders", "licenses"]), [300, 400, 5, 6], "each once: {reports:#?}");
+    assert_eq!(sandbox.json(&["once", "--full", "--json"])["writes"], json!({"salesforce": 0, "platform": 0}));
+}
+
 /// A disk that is full: said, nothing half-written, and the next run with room finishes the work without a double.
 #[test]
 fn a_full_disk_loses_nothing_and_doubles_nothing() {
@@ -174,16 +220,7 @@ fn a_full_disk_loses_nothing_and_doubles_nothing() {
         (store.link_count("account").unwrap(), store.link_count("contact").unwrap(), store.link_count("order").unwrap()),
         (300, 400, 5)
     );
-    let count = |path: &str| -> i64 {
-        let url = format!("{}/api/v1/{path}/?limit=1", sandbox.environment["LICENSESPRING_URL"]);
-        let key = format!("Authorization: Api-Key {}", sandbox.environment["LICENSESPRING_API_KEY"]);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let (name, value) = key.split_once(": ").unwrap();
-        let body =
-            runtime.block_on(async { reqwest::Client::new().get(url).header(name, value).send().await.unwrap().text().await.unwrap() });
-        serde_json::from_str::<Value>(&body).unwrap()["count"].as_i64().unwrap()
-    };
-    assert_eq!((count("customer-accounts"), count("customers"), count("orders")), (300, 400, 5), "each once");
+    assert_eq!(sandbox.on_platform(&["customer-accounts", "customers", "orders"]), [300, 400, 5], "each once");
 }
 
 /// C7, C8 and the demo itself: the README's first command.

@@ -31,8 +31,6 @@ pub struct Config {
     pub sweep_every: SweepEvery,
     /// How long a record must stay missing before it is looked for by id.
     pub confirm_after: Duration,
-    /// How often all ids are compared; `None` leaves it to the daemon.
-    pub census_every: Option<Duration>,
     pub limits: Limits,
     /// A Salesforce sandbox org may be paired with a production platform.
     pub allow_sandbox_with_production: bool,
@@ -175,7 +173,6 @@ impl Resolve<'_, '_> {
                 Some(text) => SweepEvery::Every(duration(text).ok()?),
             },
             confirm_after: span(&file.schedule.confirm_absence_after).unwrap_or(CONFIRM_AFTER),
-            census_every: span(&file.schedule.census_every),
             limits: rules::limits(file),
             allow_sandbox_with_production: file.salesforce.as_ref().is_some_and(|s| s.allow_sandbox_with_production),
             salesforce: salesforce?,
@@ -378,7 +375,7 @@ mod tests {
         let PlatformSettings::LicenseSpring(platform) = &config.platform;
         assert_eq!((platform.requests_per_minute, platform.connection.as_str()), (Some(600), "acme"));
         assert_eq!(platform.api_key.expose_secret(), "canary-2");
-        assert_eq!((config.sweep_every, config.resync, config.census_every), (SweepEvery::Auto, ResyncAt::Now, None));
+        assert_eq!((config.sweep_every, config.resync), (SweepEvery::Auto, ResyncAt::Now));
         assert!(!format!("{config:?}").contains("canary"));
     }
 

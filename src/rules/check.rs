@@ -170,7 +170,6 @@ mod tests {
             ("", own("[schedule]\nlookback = \"\""), "bad-duration", "\"\""),
             ("", own("[schedule]\nsweep-every = \"never\""), "bad-duration", "\"never\""),
             ("", own("[schedule]\nconfirm-absence-after = \"-1s\""), "bad-duration", "\"-1s\""),
-            ("", own("[schedule]\ncensus-every = \"0d\""), "bad-duration", "\"0d\""),
             ("", own("[schedule]\ncron = \"61 * * * *\""), "bad-cron", "\"61 * * * *\""),
             ("", own("[schedule]\ncron = \"* * * * *\"\ntime-zone = \"Europe/Berln\""), "bad-time-zone", "\"Europe/Berln\""),
             ("", own("[schedule]\ntime-zone = \"Europe/Berlin\""), "bad-time-zone", "\"Europe/Berlin\""),

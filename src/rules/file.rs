@@ -91,9 +91,6 @@ pub struct ScheduleTable {
     /// How long a record must stay missing before it is looked for by id.
     #[schemars(extend("x-kind" = "duration", "default" = "60s", "examples" = ["5m"]))]
     pub confirm_absence_after: Option<At<String>>,
-    /// How often all ids are counted and compared, to find what no reading of changes can show. Without it Lockstep decides.
-    #[schemars(extend("x-kind" = "duration", "examples" = ["1d"]))]
-    pub census_every: Option<At<String>>,
 }
 
 /// When a requested re-sync starts.

@@ -40,7 +40,6 @@ pub(super) fn bad_duration(file: &RulesFile) -> Vec<Finding> {
     look(&table.every, |text| Schedule::every(text).map(drop), "write a duration such as \"15m\"");
     look(&table.lookback, any, "write a duration such as \"10m\"");
     look(&table.confirm_absence_after, any, "write a duration such as \"60s\"");
-    look(&table.census_every, |text| Schedule::every(text).map(drop), "write a duration such as \"1d\"");
     let sweep = |text: &str| if matches!(text, "auto" | "run") { Ok(()) } else { Schedule::every(text).map(drop) };
     look(&table.sweep_every, sweep, "write \"auto\", \"run\" or a duration such as \"1h\"");
     out

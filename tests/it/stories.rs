@@ -355,3 +355,67 @@ async fn the_loser_of_a_clash_can_be_put_back() {
     assert_eq!(rig.ls_rows(Object::Account)[0]["name"], json!("Acme Group"));
     rig.quiet().await;
 }
+
+/// R4.4: with `merge = "record"` Salesforce prevails as a whole; what it overwrote is kept.
+#[tokio::test]
+async fn salesforce_may_win_the_whole_record() {
+    let rig = Rig::start().await;
+    rig.write_rules(|t| t.replace("platform = \"customer-account\"", "platform = \"customer-account\"\nmerge = \"record\""));
+    let acme = rig.sf_insert("Account", json!({"Name": "Acme", "Phone": "1"}));
+    rig.once().await;
+    let id = rig.ls_rows(Object::Account)[0]["id"].as_i64().unwrap();
+    // One side alone still travels.
+    rig.ls_update(Object::Account, id, json!({"phone": "2"}));
+    rig.once().await;
+    assert_eq!(rig.sf("Account", &acme)["Phone"], json!("2"), "{}", rig.changes());
+    // Both at once, different fields: the platform's is overwritten, and its value kept.
+    rig.sf_update("Account", &acme, json!({"Name": "Acme Holding"}));
+    rig.ls_update(Object::Account, id, json!({"phone": "3"}));
+    let report = rig.once().await;
+    assert_eq!((report.writes.salesforce, report.conflicts), (0, 1), "{report:#?}\n{}", rig.changes());
+    let row = rig.ls_rows(Object::Account).remove(0);
+    assert_eq!((&row["name"], &row["phone"]), (&json!("Acme Holding"), &json!("2")), "{}", rig.changes());
+    let conflict = rig.store().conflicts(false, 1).unwrap().remove(0);
+    assert_eq!(conflict.value.platform, lockstep::record::Value::text("3"));
+    rig.quiet().await;
+}
+
+/// R4.1, S9: what the rules let travel one way is never written the other way.
+#[tokio::test]
+async fn one_way_is_one_way() {
+    let rig = Rig::start().await;
+    let acme = rig.sf_insert("Account", json!({"Name": "Acme", "Description": "ours"}));
+    rig.once().await;
+    let id = rig.ls_rows(Object::Account)[0]["id"].as_i64().unwrap();
+    rig.ls_update(Object::Account, id, json!({"description": "theirs"}));
+    let report = rig.once().await;
+    assert_eq!((report.writes.salesforce, report.writes.platform), (0, 0), "drift is ignored: {}", rig.changes());
+    assert_eq!(rig.sf("Account", &acme)["Description"], json!("ours"));
+    rig.sf_update("Account", &acme, json!({"Description": "ours again"}));
+    rig.once().await;
+    assert_eq!(rig.ls_rows(Object::Account)[0]["description"], json!("ours again"), "until Salesforce moves");
+    // drift = "revert" puts it back at once.
+    rig.write_rules(|t| t.replace("platform = \"customer-account\"", "platform = \"customer-account\"\ndrift = \"revert\""));
+    rig.once().await;
+    rig.ls_update(Object::Account, id, json!({"description": "theirs"}));
+    rig.once().await;
+    assert_eq!(rig.ls_rows(Object::Account)[0]["description"], json!("ours again"), "{}", rig.changes());
+    rig.quiet().await;
+}
+
+/// R3.7: fields that are new in the rules are filled by a full re-sync.
+#[tokio::test]
+async fn a_newly_mapped_field_is_filled_by_a_resync() {
+    let rig = Rig::start().await;
+    rig.write_rules(|t| t.replace("Title = { to = \"metadata.title\", direction = \"to-platform\" }\n", ""));
+    let acme = rig.account("Acme");
+    let anna = rig.contact(&acme, "Anna", "Kelly", "anna@acme.example");
+    rig.sf_update("Contact", &anna, json!({"Title": "CTO"}));
+    rig.once().await;
+    assert!(rig.ls_rows(Object::Customer)[0]["metadata"]["title"].is_null());
+    rig.write_rules(|t| t);
+    let report = rig.full().await;
+    assert_eq!(report.writes.platform, 1, "{report:#?}");
+    assert_eq!(rig.ls_rows(Object::Customer)[0]["metadata"]["title"], json!("CTO"));
+    rig.quiet().await;
+}

@@ -9,7 +9,7 @@ use super::{
     stamp,
 };
 use crate::plan::{Decided, Intent, IntentState, Outcome, Situation, StepReport, Verb};
-use crate::record::{Fields, RecordId, Side, Sides, fields_hash, fields_json, fields_parse};
+use crate::record::{Fields, RecordId, Side, Sides, Value, fields_hash, fields_json, fields_parse};
 use chrono::{DateTime, Utc};
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 use serde::{Deserialize, Serialize};
@@ -302,7 +302,9 @@ fn settle_one(
                 }
             }
             sum.done += 1;
-            close(tx, intent, IntentState::Done, Some(id), None, steps, now)
+            let otherwise = held_otherwise(intent, answer);
+            let said = otherwise.as_deref().map(|message| ("held-otherwise", message));
+            close(tx, intent, IntentState::Done, Some(id), said, steps, now)
         }
         Outcome::Rejected { code, message, .. } => {
             sum.rejected += 1;
@@ -328,6 +330,27 @@ fn settle_one(
             close(tx, intent, IntentState::Unknown, None, Some(("unknown-outcome", message)), &[], now)
         }
     }
+}
+
+/// S15: a side that holds something else than it was sent (trimmed, rounded, changed by its own automation) is named. Its
+/// value is the base from now on, so nobody writes in circles; the history says who holds what.
+fn held_otherwise(intent: &Intent, answer: Option<&Fields>) -> Option<String> {
+    if !matches!(intent.verb, Verb::Create | Verb::Update) {
+        return None;
+    }
+    let differs = |(name, sent): (&String, &Value)| {
+        let held = answer?.get(name)?;
+        let blank = held.is_blank() && sent.is_blank();
+        // Embedded rows are sent as orders, not kept as values.
+        // What people see of a secret is masked, and so tells it from the rest.
+        let secret = intent.moved.iter().any(|m| m.name == *name && m.new != *sent);
+        (held != sent && !blank && sent.as_rows().is_none()).then(|| match secret {
+            true => format!("{name}: {} holds another value than was sent", intent.side),
+            false => format!("{name}: {} holds {held}, {sent} was sent", intent.side),
+        })
+    };
+    let told: Vec<String> = intent.fields.iter().filter_map(differs).collect();
+    if told.is_empty() { None } else { Some(told.join("; ")) }
 }
 
 fn id_of(intent: &Intent, side: Side, outcome: &Outcome) -> Option<RecordId> {

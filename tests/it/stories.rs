@@ -356,6 +356,24 @@ async fn the_loser_of_a_clash_can_be_put_back() {
     rig.quiet().await;
 }
 
+/// S15: automation in Salesforce that changes what we wrote is named, and nobody writes in circles.
+#[tokio::test]
+async fn what_a_side_holds_otherwise_is_said() {
+    let rig = Rig::start().await;
+    let acme = rig.account("Acme");
+    rig.once().await;
+    let set = json!({"Phone": "+46 normalised"}).as_object().unwrap().clone();
+    rig.salesforce.world().add_trigger("Account", Some("Phone"), set).unwrap();
+    let id = rig.ls_rows(Object::Account)[0]["id"].as_i64().unwrap();
+    rig.ls_update(Object::Account, id, json!({"phone": "08 1"}));
+    rig.once().await;
+    assert_eq!(rig.sf("Account", &acme)["Phone"], json!("+46 normalised"));
+    let told = rig.store().view("recent_changes", "code = 'held-otherwise'", "", 10).unwrap();
+    assert_eq!(told.rows.len(), 1, "{}", rig.changes());
+    assert!(rig.changes().contains("holds"), "{}", rig.changes());
+    rig.quiet().await;
+}
+
 /// R4.4: with `merge = "record"` Salesforce prevails as a whole; what it overwrote is kept.
 #[tokio::test]
 async fn salesforce_may_win_the_whole_record() {

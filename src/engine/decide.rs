@@ -100,9 +100,9 @@ fn linked(pair: &PairRead, link: &Link, ground: &Ground<'_>) -> Decision {
     match (link.state, looks.salesforce, looks.platform) {
         (_, Seen::Gone, Seen::Gone) => local(Verb::Forget, Side::Salesforce, Situation::Gone),
 
-        (LinkState::Live, Seen::Gone, Seen::Same) => deleted_in_salesforce(link, ground, Situation::DeletedInSalesforce),
-        (LinkState::Live, Seen::Gone, Seen::Changed) => deleted_in_salesforce(link, ground, Situation::DeletedInSalesforceButEdited),
-        (LinkState::Live, Seen::Same, Seen::Gone) => gone_on_platform(link, ground),
+        (LinkState::Live, Seen::Gone, Seen::Same) => deleted_in_salesforce(pair, link, ground, Situation::DeletedInSalesforce),
+        (LinkState::Live, Seen::Gone, Seen::Changed) => deleted_in_salesforce(pair, link, ground, Situation::DeletedInSalesforceButEdited),
+        (LinkState::Live, Seen::Same, Seen::Gone) => gone_on_platform(pair, link, ground),
         (LinkState::Live, Seen::Changed, Seen::Gone) => gone_but_edited(link, ground),
         (LinkState::Live, _, _) => compare(pair, link, ground),
 
@@ -122,12 +122,12 @@ fn is_issued(mapping: &Mapping) -> bool {
     mapping.provisions || mapping.object == "license"
 }
 
-fn deleted_in_salesforce(link: &Link, ground: &Ground<'_>, situation: Situation) -> Decision {
+fn deleted_in_salesforce(pair: &PairRead, link: &Link, ground: &Ground<'_>, situation: Situation) -> Decision {
     let platform = ground.schema.platform;
     let policy = ground.mapping.on_salesforce_delete;
     let allowed = platform.deletable && !is_issued(ground.mapping) && !ground.referred_to && ground.mapping.direction.to_platform();
     match policy {
-        OnSalesforceDelete::Delete if allowed => Decision::one(bare(ground, link, Verb::Delete, Side::Platform, situation)),
+        OnSalesforceDelete::Delete if allowed => Decision::one(delete(pair, link, ground, Side::Platform, situation)),
         OnSalesforceDelete::Disable if platform.fields.get("enabled").is_some_and(|f| f.updateable) => {
             let mut intent = bare(ground, link, Verb::Update, Side::Platform, situation);
             intent.fields.insert("enabled".to_owned(), Value::Bool(false));
@@ -141,13 +141,26 @@ fn deleted_in_salesforce(link: &Link, ground: &Ground<'_>, situation: Situation)
     }
 }
 
-fn gone_on_platform(link: &Link, ground: &Ground<'_>) -> Decision {
-    let delete = ground.mapping.on_platform_delete == OnPlatformDelete::Delete
+fn gone_on_platform(pair: &PairRead, link: &Link, ground: &Ground<'_>) -> Decision {
+    let may = ground.mapping.on_platform_delete == OnPlatformDelete::Delete
         && !is_issued(ground.mapping)
         && ground.schema.salesforce.deletable
         && ground.mapping.direction.to_salesforce();
-    let (verb, side) = if delete { (Verb::Delete, Side::Salesforce) } else { (Verb::Bury, Side::Platform) };
-    Decision::one(bare(ground, link, verb, side, Situation::GoneOnPlatform))
+    Decision::one(if may {
+        delete(pair, link, ground, Side::Salesforce, Situation::GoneOnPlatform)
+    } else {
+        bare(ground, link, Verb::Bury, Side::Platform, Situation::GoneOnPlatform)
+    })
+}
+
+/// A delete tells the history what the record held last, seen by its partner or not.
+fn delete(pair: &PairRead, link: &Link, ground: &Ground<'_>, side: Side, situation: Situation) -> Intent {
+    let mut intent = bare(ground, link, Verb::Delete, side, situation);
+    if let Some(held) = pair.staged[side].as_ref().map(|r| &r.fields).or(pair.base[side].as_ref()) {
+        let nothing = held.iter().filter(|(_, v)| !v.is_blank()).map(|(name, _)| (name.clone(), Value::Null)).collect();
+        intent.moved = moved(ground.schema[side], held, &nothing);
+    }
+    intent
 }
 
 fn gone_but_edited(link: &Link, ground: &Ground<'_>) -> Decision {

@@ -76,6 +76,15 @@ impl Game {
             t.replace("creates = { count = 100,", "creates = { count = 100000,")
                 .replace("changes = { count = 500,", "changes = { count = 100000,")
                 .replace("destructive = { count = 10,", "destructive = { count = 100000,")
+                // Every other game deletes with Salesforce.
+                .replace(
+                    "parent = \"account\"\non-salesforce-delete = \"report\"",
+                    if seed.is_multiple_of(2) {
+                        "parent = \"account\"\non-salesforce-delete = \"delete\""
+                    } else {
+                        "parent = \"account\"\n"
+                    },
+                )
         });
         let entries = [("LS-BASIC", "Orbit Basic"), ("LS-PRO", "Orbit Pro"), ("LS-TEAM", "Orbit Team")]
             .map(|(code, name)| (code, rig.product(code, name)))
@@ -179,12 +188,24 @@ impl Game {
                 let (object, id) = self.deleted.remove(at);
                 if self.rig.salesforce.world().undelete(object, &id).is_ok() {
                     self.tell(format!("sf undelete {object} {id}"));
+                    let accounts = ids(&self.rig.sf_rows("Account"), "Id");
+                    if !accounts.contains(&text(&self.rig.sf(object, &id), "AccountId")) {
+                        // Its account was merged away while it lay in the bin: the person who fetched it gives it another.
+                        self.rig.sf_update(object, &id, json!({ "AccountId": accounts[0] }));
+                        self.tell(format!("sf contact {id} moves to {}", accounts[0]));
+                    }
                 }
             }
             14 => {
                 let object = if self.dice.roll(2) == 0 { "Account" } else { "Contact" };
                 let (Some(keep), Some(lose)) = (self.live(object), self.live(object)) else { return };
-                let (keep, lose) = (text(&keep, "Id"), text(&lose, "Id"));
+                let (mut keep, lose) = (text(&keep, "Id"), text(&lose, "Id"));
+                if object == "Account" && self.dice.roll(2) == 0 {
+                    // Into one that nobody has synchronised yet.
+                    let name = self.token();
+                    keep = self.rig.account(&name);
+                    self.tell(format!("sf account {keep} {name}"));
+                }
                 if keep != lose && self.rig.salesforce.world().merge(object, &keep, &[&lose], &json!({})).is_ok() {
                     self.tell(format!("sf merge {object} {lose} into {keep}"));
                 }
@@ -312,7 +333,7 @@ impl Game {
 
     async fn play(&mut self, rounds: usize) {
         for _ in 0..rounds {
-            for _ in 0..=self.dice.roll(6) {
+            for _ in 0..=self.dice.roll(9) {
                 self.edit();
             }
             if self.dice.roll(2) == 0 {

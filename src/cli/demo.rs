@@ -130,8 +130,12 @@ impl Demo {
         say("Both change the same name before either knows of the other");
         let contact = sample.contacts[2].clone();
         let customer = self.partner("contact", &contact)?;
-        self.edit_platform(Object::Customer, customer, json!({"last_name": "Platformsson"}))?;
-        self.edit_salesforce("Contact", &contact, json!({"LastName": "Salesforcesson"}))?;
+        {
+            // At one moment, so that no run sees the one without the other.
+            let (mut platform, mut salesforce) = (self.pair.platform.world(), self.pair.salesforce.world());
+            platform.update(Object::Customer, customer, &json!({"last_name": "Platformsson"})).map_err(|e| anyhow::anyhow!("{e}"))?;
+            salesforce.update("Contact", &contact, &json!({"LastName": "Salesforcesson"}))?;
+        }
         self.until("Salesforce has won", |d| {
             d.platform(Object::Customer, customer)["last_name"] == json!("Salesforcesson")
                 && d.store.conflicts(false, 10).is_ok_and(|c| !c.is_empty())

@@ -476,6 +476,6 @@ async fn game(seed: u64, rounds: usize) {
 async fn random_edits_and_faults_end_in_step() {
     let rounds = usize::try_from(number("LOCKSTEP_RANDOM_ROUNDS", 6)).unwrap();
     let first = number("LOCKSTEP_RANDOM_SEED", 1);
-    let games: Vec<_> = (first..first + number("LOCKSTEP_RANDOM_GAMES", 4)).map(|seed| game(seed, rounds)).collect();
+    let games: Vec<_> = (first..first + number("LOCKSTEP_RANDOM_GAMES", 3)).map(|seed| game(seed, rounds)).collect();
     futures_util::future::join_all(games).await;
 }

@@ -467,6 +467,10 @@ impl Engine<'_> {
                 stop: &self.stop,
             };
             let planned = planner.plan()?;
+            if self.stop.is_cancelled() {
+                // Half a plan is not guarded: counted against the limits it would pass for a small one.
+                return Err(Trouble::Stopped.into());
+            }
             let cleared = watch.clear()?;
             tally.held |= cleared.held;
             let applied = self.apply(run, mapping, schemas).carry_out(&cleared).await?;

@@ -265,7 +265,7 @@ impl Store {
         }
     }
 
-    /// Settles a batch of outcomes in one commit. `seen` in `Rejected` puts the source record into quarantine.
+    /// Settles a batch of outcomes in one commit. A rejection puts the source record into quarantine.
     pub fn settle(&self, run: i64, outcomes: &[(StoredIntent, Outcome)], now: DateTime<Utc>) -> anyhow::Result<Settled> {
         self.write(|tx| {
             let mut sum = Settled::default();
@@ -341,9 +341,9 @@ fn held_otherwise(intent: &Intent, answer: Option<&Fields>) -> Option<String> {
     let differs = |(name, sent): (&String, &Value)| {
         let held = answer?.get(name)?;
         let blank = held.is_blank() && sent.is_blank();
-        // Embedded rows are sent as orders, not kept as values.
         // What people see of a secret is masked, and so tells it from the rest.
         let secret = intent.moved.iter().any(|m| m.name == *name && m.new != *sent);
+        // Embedded rows are sent as orders, not kept as values.
         (held != sent && !blank && sent.as_rows().is_none()).then(|| match secret {
             true => format!("{name}: {} holds another value than was sent", intent.side),
             false => format!("{name}: {} holds {held}, {sent} was sent", intent.side),

@@ -11,8 +11,8 @@ mod secret;
 use crate::connectors::{Fault, Writer, licensespring, salesforce};
 use crate::record::Sides;
 use crate::rules::{
-    self, At, Finding, FlowWord, LicenseSpringTable, Limits, PlanWord, Problem, Rules, RulesFile, SalesforceTable, Schedule, SecretRef,
-    TextValue, duration,
+    self, At, Finding, FlowWord, LicenseSpringTable, Limits, PlanWord, Problem, ProductValue, Rules, RulesFile, SalesforceTable, Schedule,
+    SecretRef, TextValue, duration,
 };
 use chrono::Duration;
 use secrecy::{ExposeSecret, SecretString};
@@ -195,6 +195,10 @@ impl Resolve<'_, '_> {
             token_file: Some(state_dir.join("tokens.json")),
             lookback_s: u32::try_from(lookback.num_seconds()).ok()?,
             reserve_percent: self.file.limits.salesforce_reserve.unwrap_or(20),
+            product_fields: self.file.products.iter().any(|(code, value)| {
+                let from = |word: &str| word.trim() == "Product2";
+                **code == "from" && matches!(&**value, ProductValue::Word(word) if from(word))
+            }),
         })
     }
 

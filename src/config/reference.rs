@@ -36,7 +36,7 @@ fn kind(root: &J, schema: &J) -> String {
             "SecretRef" => "secret".to_owned(),
             "TextValue" => "text or secret".to_owned(),
             "FieldValue" => "text or table".to_owned(),
-            "ProductValue" => "`\"none\"` or table".to_owned(),
+            "ProductValue" => "`\"none\"`, table or `\"&is_…\"`".to_owned(),
             other => match words(definition(root, other)).as_slice() {
                 [] => "table".to_owned(),
                 words => words.iter().map(|(word, _)| format!("`\"{word}\"`")).collect::<Vec<_>>().join(" "),

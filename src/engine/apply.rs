@@ -2,7 +2,7 @@
 
 use super::{guard::Cleared, native::readable_fields};
 use crate::connectors::{Fetched, Schema, Writer};
-use crate::plan::{Intent, Outcome, Verb, Write};
+use crate::plan::{Intent, Outcome, Situation, Verb, Write};
 use crate::record::{Fields, Life, Record, RecordId, Side, Sides};
 use crate::rules::{Mapping, Rules};
 use crate::store::{Settled, Store, StoredIntent};
@@ -132,6 +132,8 @@ impl Apply<'_> {
                     // A third value: the answer shows what neither we nor the plan knew.
                     let more = record.as_ref().is_some_and(|r| intent.verb == Verb::Update && r.fields.len() > intent.fields.len());
                     sum.again |= more && self.has_news(intent)?;
+                    // What gives is done; what takes, or is only reported, comes next.
+                    sum.again |= intent.situation == Situation::OrderAmended && self.news_on(intent, Side::Salesforce)?;
                 }
                 Outcome::Failed { code, .. } => {
                     sum.over_budget |= code == "budget";
@@ -146,8 +148,12 @@ impl Apply<'_> {
     }
 
     fn has_news(&self, intent: &Intent) -> anyhow::Result<bool> {
-        match on(intent, intent.side) {
-            Some(id) => Ok(self.store.staged_fields(&intent.object, intent.side, id.as_str())?.is_some()),
+        self.news_on(intent, intent.side)
+    }
+
+    fn news_on(&self, intent: &Intent, side: Side) -> anyhow::Result<bool> {
+        match on(intent, side) {
+            Some(id) => Ok(self.store.staged_fields(&intent.object, side, id.as_str())?.is_some()),
             None => Ok(false),
         }
     }
@@ -156,8 +162,7 @@ impl Apply<'_> {
     /// be compared instead of being overwritten unseen.
     async fn still_so(&self, batch: Vec<StoredIntent>, sum: &mut Applied) -> anyhow::Result<Vec<StoredIntent>> {
         let side = Side::Salesforce;
-        let ids: Vec<RecordId> =
-            batch.iter().filter(|b| b.intent.verb != Verb::Create).filter_map(|b| b.intent.salesforce_id.clone()).collect();
+        let ids: Vec<RecordId> = batch.iter().filter(|b| reads_first(&b.intent)).filter_map(|b| b.intent.salesforce_id.clone()).collect();
         if ids.is_empty() {
             return Ok(batch);
         }
@@ -184,7 +189,7 @@ impl Apply<'_> {
         let (mut go, mut back, mut lost) = (Vec::new(), Vec::new(), Vec::new());
         for stored in batch {
             let id = stored.intent.salesforce_id.clone();
-            match id.filter(|_| stored.intent.verb != Verb::Create).map(|id| fresh.get(&id)) {
+            match id.filter(|_| reads_first(&stored.intent)).map(|id| fresh.get(&id)) {
                 None => go.push(stored),
                 Some(Some(record)) if record.life == Life::Live && self.unmoved(&stored.intent, &record.fields)? => go.push(stored),
                 Some(None) => lost.push((stored, Outcome::Missing)),
@@ -218,6 +223,11 @@ impl Apply<'_> {
     fn write(&self, intent: &Intent) -> Write {
         write_of(self.rules, self.mapping, intent, self.schema[intent.side])
     }
+}
+
+/// A new record cannot have moved, and in fields of our own nobody else's edit can be lost.
+fn reads_first(intent: &Intent) -> bool {
+    intent.verb != Verb::Create && !intent.tells()
 }
 
 /// The complete order to a connector.

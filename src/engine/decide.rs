@@ -1,8 +1,9 @@
 //! The table of situations: one `match` from what is known of a pair to what happens to it. Pure.
 
 use super::{
+    amend::{Amended, amended},
     diff::{Look, Sight, look, wanted_on},
-    native::{planted_in_salesforce, planted_on_platform},
+    native::{ACTIVATIONS, RESET_REQUESTED, own_fields, planted_in_salesforce, planted_on_platform},
     provision::{self, Provision},
 };
 use crate::connectors::Schema;
@@ -23,6 +24,10 @@ pub struct Ground<'a> {
     pub survivor_linked: bool,
     /// Other platform records refer to this one: it is never deleted.
     pub referred_to: bool,
+    /// The first contact of an order's account, where the rules fall back on it.
+    pub first_contact: Option<String>,
+    /// For intents that must name the time they were planned at.
+    pub now: &'a str,
 }
 
 /// What becomes of a pair.
@@ -79,14 +84,14 @@ fn seen(row: Option<&StagedRow>) -> Seen {
 /// One pair, one decision. `mint` makes license keys; it is only called for licenses that are to be issued.
 pub fn decide(pair: &PairRead, ground: &Ground<'_>, mint: &mut dyn FnMut() -> String) -> Decision {
     match (&pair.link, &pair.staged.salesforce, &pair.staged.platform) {
-        (Some(link), _, _) => linked(pair, link, ground),
+        (Some(link), _, _) => linked(pair, link, ground, mint),
         (None, Some(row), _) => new_in_salesforce(row, ground, mint),
         (None, None, Some(row)) => new_on_platform(row, ground),
         (None, None, None) => Decision::only(Situation::InStep, Rest::Left),
     }
 }
 
-fn linked(pair: &PairRead, link: &Link, ground: &Ground<'_>) -> Decision {
+fn linked(pair: &PairRead, link: &Link, ground: &Ground<'_>, mint: &mut dyn FnMut() -> String) -> Decision {
     let local = |verb, side, situation| Decision::one(bare(ground, link, verb, side, situation));
     if let Some(Life::MergedInto(survivor)) = pair.staged.salesforce.as_ref().map(|r| &r.life) {
         if ground.survivor_linked {
@@ -104,7 +109,7 @@ fn linked(pair: &PairRead, link: &Link, ground: &Ground<'_>) -> Decision {
         (LinkState::Live, Seen::Gone, Seen::Changed) => deleted_in_salesforce(pair, link, ground, Situation::DeletedInSalesforceButEdited),
         (LinkState::Live, Seen::Same, Seen::Gone) => gone_on_platform(pair, link, ground),
         (LinkState::Live, Seen::Changed, Seen::Gone) => gone_but_edited(link, ground),
-        (LinkState::Live, _, _) => compare(pair, link, ground),
+        (LinkState::Live, _, _) => compare(pair, link, ground, mint),
 
         (LinkState::Buried, Seen::Changed, Seen::Same) => gone_but_edited(link, ground),
         (LinkState::DeletedInSalesforce, Seen::Changed, _) | (LinkState::Buried, Seen::Same | Seen::Changed, Seen::Changed) => {
@@ -128,6 +133,13 @@ fn deleted_in_salesforce(pair: &PairRead, link: &Link, ground: &Ground<'_>, situ
     let allowed = platform.deletable && !is_issued(ground.mapping) && !ground.referred_to && ground.mapping.direction.to_platform();
     match policy {
         OnSalesforceDelete::Delete if allowed => Decision::one(delete(pair, link, ground, Side::Platform, situation)),
+        OnSalesforceDelete::Disable if ground.mapping.provisions && platform.fields.get("change").is_some_and(|f| f.updateable) => {
+            let mut intent = bare(ground, link, Verb::Update, Side::Platform, situation);
+            let all = Fields::from([("unit".to_owned(), Value::text("*")), ("enabled".to_owned(), Value::Bool(false))]);
+            intent.fields.insert("change".to_owned(), Value::Rows(vec![all]));
+            intent.moved.push(Moved { name: "licenses of the order".to_owned(), old: Value::Null, new: Value::text("disabled") });
+            Decision::one(intent)
+        }
         OnSalesforceDelete::Disable if platform.fields.get("enabled").is_some_and(|f| f.updateable) => {
             let mut intent = bare(ground, link, Verb::Update, Side::Platform, situation);
             intent.fields.insert("enabled".to_owned(), Value::Bool(false));
@@ -176,7 +188,7 @@ fn revived(pair: &PairRead, link: &Link, ground: &Ground<'_>) -> Decision {
 }
 
 /// Both live: entry by entry.
-fn compare(pair: &PairRead, link: &Link, ground: &Ground<'_>) -> Decision {
+fn compare(pair: &PairRead, link: &Link, ground: &Ground<'_>, mint: &mut dyn FnMut() -> String) -> Decision {
     let empty = Fields::new();
     let base = Sides::new(pair.base.salesforce.as_ref().unwrap_or(&empty), pair.base.platform.as_ref().unwrap_or(&empty));
     let now = Sides::new(
@@ -203,7 +215,33 @@ fn compare(pair: &PairRead, link: &Link, ground: &Ground<'_>) -> Decision {
         sum.let_salesforce_win(ground, &sight);
     }
     plant(link, ground, &sight, &mut sum);
-    sum.decision(pair, link, ground, &sight)
+    let mut amended = amended(link, ground, &sight, mint);
+    reset(link, ground, &sight, &mut amended);
+    sum.decision(pair, link, ground, &sight, amended)
+}
+
+/// Somebody ticked the box: one reset, which the box's base remembers until the outcome is written and the box cleared. Any
+/// number of ticks before that are one.
+fn reset(link: &Link, ground: &Ground<'_>, sight: &Sight<'_>, amended: &mut Amended) {
+    let asked = |fields: &Fields| fields.get(RESET_REQUESTED) == Some(&Value::Bool(true));
+    if ground.mapping.object != "license" || !asked(sight.now.salesforce) || asked(sight.base.salesforce) {
+        return;
+    }
+    let mut intent = bare(ground, link, Verb::Update, Side::Platform, Situation::ResetRequested);
+    let counted = ground.mapping.entries.iter().find(|e| e.salesforce == [ACTIVATIONS]).and_then(|e| e.platform.first());
+    let before = counted.and_then(|name| sight.now.platform.get(name)).cloned().unwrap_or(Value::Null);
+    let row = Fields::from([("activations".to_owned(), before.clone()), ("asked".to_owned(), Value::text(ground.now))]);
+    intent.fields.insert("reset".to_owned(), Value::Rows(vec![row]));
+    intent.moved.push(Moved { name: "activations".to_owned(), old: before, new: Value::Int(0) });
+    if !ground.schema.platform.fields.get("reset").is_some_and(|f| f.updateable) {
+        // Told as the outcome of the request, which is answered by this row.
+        intent.verb = Verb::Mark;
+        intent.side = Side::Salesforce;
+        intent.fields.clear();
+    }
+    intent.advance.salesforce.insert(RESET_REQUESTED.to_owned(), Value::Bool(true));
+    amended.held_back.insert(RESET_REQUESTED.to_owned());
+    amended.intents.push(intent);
 }
 
 /// A platform record that was found rather than made carries our id only if its field is still blank.
@@ -329,7 +367,7 @@ impl Sum {
         }
     }
 
-    fn decision(mut self, pair: &PairRead, link: &Link, ground: &Ground<'_>, sight: &Sight<'_>) -> Decision {
+    fn decision(mut self, pair: &PairRead, link: &Link, ground: &Ground<'_>, sight: &Sight<'_>, amended: Amended) -> Decision {
         let situation = self.situation(pair);
         let mut intents = Vec::new();
         for side in [Side::Platform, Side::Salesforce] {
@@ -344,6 +382,9 @@ impl Sum {
             intent.conflicts = write.conflicts;
             intents.push(intent);
         }
+        // Somebody wrote into a field that is Lockstep's own: the history says so, and it is said again.
+        let own: Vec<&str> = own_fields(ground.rules, ground.mapping).into_iter().filter(|name| *name != RESET_REQUESTED).collect();
+        let mut overwritten = Vec::new();
         // Fields that nobody maps but the rules look at (the lines of an order, a filter's field) travel with the news.
         for side in Side::BOTH {
             for (name, value) in sight.now[side] {
@@ -351,21 +392,26 @@ impl Sum {
                     Side::Salesforce => e.salesforce.contains(name),
                     Side::Platform => e.platform.contains(name),
                 });
-                if !mapped && sight.base[side].get(name) != Some(value) {
+                let waits = side == Side::Salesforce && amended.held_back.contains(name);
+                let held = sight.base[side].get(name);
+                if !mapped && !waits && held != Some(value) {
+                    if let (true, Some(held)) = (side == Side::Salesforce && own.contains(&name.as_str()), held) {
+                        overwritten.push(Moved { name: name.clone(), old: held.clone(), new: value.clone() });
+                    }
                     self.advance[side].insert(name.clone(), value.clone());
                     self.advanced = true;
                 }
             }
         }
-        if let Some(intent) = provision::amended(link, ground, sight) {
-            intents.push(intent);
-        }
+        intents.extend(amended.intents);
         let reported = ground.mapping.drift == Drift::Report && self.advanced && !self.agreed && intents.is_empty();
         if self.advanced || !self.undecided.is_empty() || reported {
-            let verb = if reported || !self.undecided.is_empty() { Verb::Mark } else { Verb::Advance };
+            let told = reported || !self.undecided.is_empty() || !overwritten.is_empty();
+            let verb = if told { Verb::Mark } else { Verb::Advance };
             let side = if pair.staged.salesforce.is_some() { Side::Salesforce } else { Side::Platform };
             let mut intent = bare(ground, link, verb, side, situation);
             intent.advance = std::mem::take(&mut self.advance);
+            intent.moved = overwritten;
             intent.conflicts = std::mem::take(&mut self.undecided);
             if !intent.conflicts.is_empty() {
                 // Undecided: the news stays, looked at, until a person or a newer value decides.
@@ -377,6 +423,12 @@ impl Sum {
         let rest = match (self.unfit, self.waits) {
             (Some((code, message)), _) => Rest::Parked { code: code.to_owned(), message },
             (None, Some(_)) => Rest::Waits,
+            (None, None)
+                if matches!(amended.rest, Some(Rest::Parked { .. }))
+                    || amended.rest.is_some() && !intents.iter().any(|i| i.verb.is_write()) =>
+            {
+                amended.rest.unwrap_or(Rest::Settled)
+            }
             (None, None) if intents.is_empty() => {
                 // Nothing moved in any mapped field: only the fingerprint differs, or a field may not be read.
                 intents.push(bare(ground, link, Verb::Advance, Side::Salesforce, situation));
@@ -515,7 +567,7 @@ fn found(row: &StagedRow, hit: &Candidate, ground: &Ground<'_>) -> Decision {
     Decision::one(intent)
 }
 
-fn unlinked(ground: &Ground<'_>, verb: Verb, side: Side, situation: Situation) -> Intent {
+pub(super) fn unlinked(ground: &Ground<'_>, verb: Verb, side: Side, situation: Situation) -> Intent {
     Intent {
         id: 0,
         object: ground.mapping.object.clone(),
@@ -627,8 +679,8 @@ pub fn references(mapping: &Mapping, rules: &Rules, pair: &PairRead, wanted: &mu
                 }
             }
             if let (true, Side::Salesforce, Some(orders)) = (mapping.provisions, side, &rules.orders) {
-                for contact in &orders.contact {
-                    add(side, "contact", fields, contact.field());
+                for field in orders.contact.iter().filter_map(|c| c.field()) {
+                    add(side, "contact", fields, field);
                 }
                 add(side, "account", fields, "AccountId");
             }

@@ -4,6 +4,7 @@
 //! to `apply` together with the guard's `Cleared`. No connector is named here, and no SQL is seen.
 
 mod absence;
+mod amend;
 mod apply;
 mod decide;
 mod diff;
@@ -16,6 +17,8 @@ mod recover;
 mod rehearse;
 mod restore;
 mod run;
+mod standing;
+mod tell;
 
 #[cfg(test)]
 mod small_domain;

@@ -3,14 +3,15 @@
 use super::{
     decide::{Decision, Ground, Rest, decide, references, salesforce_keys, survivor},
     native::{LINES, platform_id_of},
+    provision::contact,
 };
 use crate::connectors::Schema;
 use crate::plan::{Intent, Situation, Verb};
-use crate::record::{Life, RecordId, Side, Sides};
-use crate::rules::{Mapping, OnSalesforceDelete, Rules};
-use crate::store::{Candidate, Links, PairRead, Store};
+use crate::record::{Fields, Life, RecordId, Side, Sides};
+use crate::rules::{ContactRule, Mapping, OnSalesforceDelete, Rules};
+use crate::store::{Candidate, Links, PairRead, Store, stamp};
 use chrono::{DateTime, Utc};
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use tokio_util::sync::CancellationToken;
 
 /// How many pairs are in memory at once.
@@ -36,6 +37,8 @@ impl Planner<'_> {
             survivors: self.store.awaited_survivors(&self.mapping.object)?,
             clashing: self.store.links_in_conflict(&self.mapping.object)?,
             creating: self.store.creates_in_doubt(&self.mapping.object, Side::Platform)?,
+            now: stamp(self.now),
+            first_contacts: std::cell::OnceCell::new(),
         };
         for side in Side::BOTH {
             let mut after = String::new();
@@ -56,7 +59,7 @@ impl Planner<'_> {
     }
 
     fn batch(&self, side: Side, pairs: &[PairRead], looks: &Looks) -> anyhow::Result<u64> {
-        let links = self.links(pairs)?;
+        let links = self.links(pairs, looks)?;
         let mut intents: Vec<Intent> = Vec::new();
         let mut left = Vec::new();
         let mut parked = Vec::new();
@@ -74,7 +77,7 @@ impl Planner<'_> {
             if pair.link.is_none() && awaited {
                 continue;
             }
-            let decision = self.decide(pair, &links)?;
+            let decision = self.decide(pair, &links, looks)?;
             tracing::debug!(object = %self.mapping.object, %side, record = %row.id, situation = %decision.situation, "decided");
             let Decision { situation, intents: mine, rest } = decision;
             let writes = mine.iter().any(|i| i.verb.is_write() || i.verb == Verb::Link);
@@ -110,15 +113,19 @@ impl Planner<'_> {
         Ok(planned)
     }
 
-    fn links(&self, pairs: &[PairRead]) -> anyhow::Result<Links> {
+    fn links(&self, pairs: &[PairRead], looks: &Looks) -> anyhow::Result<Links> {
         let mut wanted: Sides<BTreeSet<(String, String)>> = Sides::default();
         for pair in pairs {
             references(self.mapping, self.rules, pair, &mut wanted);
+            if let (true, None, Some(row)) = (self.mapping.provisions, &pair.link, &pair.staged.salesforce) {
+                let first = looks.first_contact(self, &row.fields)?;
+                wanted.salesforce.extend(first.map(|id| ("contact".to_owned(), id)));
+            }
         }
         self.store.links_for(&wanted)
     }
 
-    fn decide(&self, pair: &PairRead, links: &Links) -> anyhow::Result<Decision> {
+    fn decide(&self, pair: &PairRead, links: &Links, looks: &Looks) -> anyhow::Result<Decision> {
         let mut ground = Ground {
             rules: self.rules,
             mapping: self.mapping,
@@ -127,9 +134,16 @@ impl Planner<'_> {
             candidates: Vec::new(),
             survivor_linked: false,
             referred_to: false,
+            first_contact: None,
+            now: &looks.now,
         };
         match (&pair.link, &pair.staged.salesforce) {
-            (None, Some(row)) => ground.candidates = self.candidates(row, &ground)?,
+            (None, Some(row)) => {
+                ground.candidates = self.candidates(row, &ground)?;
+                if ground.candidates.is_empty() && self.mapping.provisions {
+                    ground.first_contact = looks.first_contact(self, &row.fields)?;
+                }
+            }
             (Some(link), Some(row)) if row.life != Life::Live => {
                 if let Some(survivor) = survivor(pair) {
                     ground.survivor_linked = self.store.link(&self.mapping.object, Side::Salesforce, survivor.as_str())?.is_some();
@@ -199,6 +213,24 @@ struct Looks {
     survivors: BTreeSet<RecordId>,
     clashing: BTreeSet<i64>,
     creating: bool,
+    now: String,
+    /// By account; read when the first order asks.
+    first_contacts: std::cell::OnceCell<BTreeMap<String, String>>,
+}
+
+impl Looks {
+    /// The contact an order falls back on if the rules say so and none is named on it.
+    fn first_contact(&self, planner: &Planner<'_>, order: &Fields) -> anyhow::Result<Option<String>> {
+        let Some(orders) = &planner.rules.orders else { return Ok(None) };
+        if !orders.contact.contains(&ContactRule::FirstContact) || contact(order, orders, None).is_some() {
+            return Ok(None);
+        }
+        let Some(account) = order.get("AccountId").and_then(|v| v.as_text()) else { return Ok(None) };
+        if self.first_contacts.get().is_none() {
+            let _ = self.first_contacts.set(planner.store.first_contacts()?);
+        }
+        Ok(self.first_contacts.get().and_then(|known| known.get(account)).cloned())
+    }
 }
 
 /// A license key nobody can guess: 80 bits, without the characters people confuse.

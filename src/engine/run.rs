@@ -4,13 +4,14 @@ use super::{
     absence::after_sweep,
     apply::{Applied, Apply},
     guard::{Cleared, Watch},
-    native::{LINES, native_fields},
+    native::{LINES, native_fields, readable_fields},
     planner::Planner,
     pull::{Pull, Read, is_budget},
     recover::Recover,
     restore::restore,
+    tell::Tell,
 };
-use crate::connectors::{Fault, FieldInfo, Identity, Schema, Writer};
+use crate::connectors::{Fault, Fetched, FieldInfo, Identity, Schema, Writer};
 use crate::record::{FieldType, RecordId, Side, Sides};
 use crate::rules::{Limits, Mapping, Rules};
 use crate::store::{PairRead, RunCounts, SidesJson, Store};
@@ -255,7 +256,43 @@ impl Engine<'_> {
             tally.add(&applied);
             self.store.sweep_quarantine(&mapping.object)?;
         }
+        if reads.iter().all(|r| r.fault.is_none()) {
+            self.tell(run, options, &schemas, tally).await?;
+        }
         self.store.set_meta("rules", &self.rules.fingerprint.to_string())?;
+        Ok(())
+    }
+
+    /// After everything else: what has to be said in Salesforce of orders, accounts and resets. Looked at whole when a day
+    /// has passed, because licenses end with a day; otherwise only what moved.
+    async fn tell(&self, run: i64, options: &Options, schemas: &Schemas, tally: &mut Tally) -> anyhow::Result<()> {
+        const TOLD: &str = "told";
+        let Some(orders) = self.rules.mappings.iter().find(|m| m.provisions) else { return Ok(()) };
+        let now = (self.clock)();
+        let today = now.format("%Y-%m-%d").to_string();
+        let last = self.store.meta(TOLD)?;
+        let last = last.as_deref().and_then(|t| t.split_once(' ')).and_then(|(run, day)| Some((run.parse::<i64>().ok()?, day)));
+        let since = last.filter(|(_, day)| *day == today && options.kind != RunKind::Full).map(|(run, _)| run);
+        if let Some(since) = since
+            && !self.store.moved_since(since, &orders.object)?
+        {
+            return Ok(());
+        }
+        let (before, mut refused) = (tally.failed, 0);
+        for mapping in self.rules.mappings.iter().filter(|m| schemas.salesforce.contains_key(&m.salesforce)) {
+            let tell = Tell { store: self.store, rules: self.rules, schemas: &schemas.salesforce, run, now, since };
+            if tell.plan(mapping)? == 0 {
+                continue;
+            }
+            let cleared = self.watch(run, options, mapping).clear()?;
+            let applied = self.apply(run, mapping, schemas).carry_out(&cleared).await?;
+            refused += applied.rejected;
+            tally.add(&applied);
+        }
+        // What was refused is said again when something moves; what failed, in the next run.
+        if tally.failed == before + refused && !self.stop.is_cancelled() {
+            self.store.set_meta(TOLD, &format!("{run} {today}"))?;
+        }
         Ok(())
     }
 
@@ -437,6 +474,7 @@ impl Engine<'_> {
             tally.held |= emptied;
             return Ok(None);
         }
+        self.look_at_products_again(run, mapping, schemas).await?;
         self.wake(run, mapping, interrupted)?;
         self.restore(run, options, mapping, schema, tally).await?;
         self.laps(run, options, mapping, schemas, schema, tally).await.map(Some)
@@ -497,6 +535,26 @@ impl Engine<'_> {
             }
         }
         Ok(true)
+    }
+
+    /// A product that got its license fields filled does not move the orders that wait for it, so these are read again.
+    async fn look_at_products_again(&self, run: i64, mapping: &Mapping, schemas: &Schemas) -> anyhow::Result<()> {
+        if !mapping.provisions || !self.rules.products_from_product2 {
+            return Ok(());
+        }
+        let parked = self.store.parked_with(&mapping.object, &["product-not-mapped", "product-without-code"])?;
+        let pull = self.pull(run, Side::Salesforce, schemas);
+        let fields = readable_fields(self.rules, mapping, Side::Salesforce, &schemas.salesforce[&mapping.salesforce]);
+        for ids in parked.chunks(500) {
+            match self.sides.salesforce.get_many(&mapping.salesforce, &fields, ids).await {
+                Ok(found) => {
+                    let here = found.into_iter().filter_map(|f| if let Fetched::Here(record) = f { Some(record) } else { None });
+                    pull.stage(mapping, &here.collect::<Vec<_>>(), false)?;
+                }
+                Err(fault) => tracing::warn!(object = %mapping.object, "orders that wait for a product could not be read: {fault}"),
+            }
+        }
+        Ok(())
     }
 
     /// Children wait for parents; what only one side had may now have a partner. Looked at from the run of the last look

@@ -49,7 +49,14 @@ fn mapping(object: &str, conflict: Conflict) -> Mapping {
 }
 
 fn rules(mapping: Mapping) -> Rules {
-    Rules { connection: "test".to_owned(), mappings: vec![mapping], orders: None, products: Vec::new(), fingerprint: 0 }
+    Rules {
+        connection: "test".to_owned(),
+        mappings: vec![mapping],
+        orders: None,
+        products: Vec::new(),
+        products_from_product2: false,
+        fingerprint: 0,
+    }
 }
 
 fn fields(side: Side, name: &str, phone: &str) -> Fields {
@@ -83,6 +90,8 @@ fn run(rules: &Rules, pair: &PairRead, survivor_linked: bool, referred_to: bool)
         candidates: Vec::new(),
         survivor_linked,
         referred_to,
+        first_contact: None,
+        now: "2026-11-24T10:00:00Z",
     };
     decide(pair, &ground, &mut || "KEY".to_owned())
 }

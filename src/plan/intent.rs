@@ -129,10 +129,21 @@ pub struct Intent {
 }
 
 impl Intent {
-    /// A change that takes something away from a customer counts as destructive: a license disabled, cut short, lowered.
+    /// A change that takes something away from a customer counts as destructive: a license disabled, cut short, lowered,
+    /// its activations released.
     #[must_use]
     pub fn takes_away(&self) -> bool {
-        self.verb == Verb::Update && self.side == Side::Platform && self.moved.iter().any(Moved::takes_away)
+        let state_takes = |state: &Fields| state.contains_key("at-most") || state.get("enabled") == Some(&Value::Bool(false));
+        let states = self.fields.get("change").and_then(Value::as_rows).unwrap_or_default();
+        self.verb == Verb::Update
+            && self.side == Side::Platform
+            && (self.moved.iter().any(Moved::takes_away) || self.fields.contains_key("reset") || states.iter().any(state_takes))
+    }
+
+    /// A write of fields that are Lockstep's own in Salesforce: it changes nothing that anybody else wrote.
+    #[must_use]
+    pub fn tells(&self) -> bool {
+        self.situation == Situation::Told
     }
 }
 

@@ -62,6 +62,11 @@ situations! {
     OutOfScope = "out-of-scope": "the record does not pass the filter" => "no writes, no delete; a link stays";
     Unreadable = "unreadable": "a side may not be read" => "frozen until readable";
     WaitingForParent = "waiting-for-parent": "new, but the record it belongs to has no link yet" => "wait; looked at again in every run";
+    OrderAmended = "order-amended": "a provisioned order's lines or contact changed" => "`on-more`, `on-less`, `on-line-removed`, `on-contact-change`: what is new is added, nothing is taken away";
+    OrderCancelled = "order-cancelled": "a provisioned order is called off" => "`on-cancel`: its licenses are disabled";
+    OrderDeactivated = "order-deactivated": "a provisioned order is no longer due" => "`on-deactivate`: report; changes of its lines wait until it is due again";
+    ResetRequested = "reset-requested": "somebody ticked `Reset_Requested__c` of a license" => "one reset, then its outcome is written and the box cleared";
+    Told = "told": "what Lockstep says in Salesforce of an order, its account or a license is out of date" => "its own fields are written";
     BeforeProvisionFrom = "before-provision-from": "an order activated before `provision-from`" => "linked if found on the platform, never provisioned";
 }
 

@@ -10,7 +10,7 @@ mod settings;
 
 use super::{Place, Problem, file::RulesFile};
 
-pub use orders::instant;
+pub use orders::{Word, instant, product_code, word};
 pub use settings::{ADDRESS_HELP, address};
 
 /// One complaint of a check, which lends it its code.
@@ -124,6 +124,11 @@ pub const CHECKS: &[Check] = &[
     Check { code: "no-contact-rule", what: "The list `contact` is empty.", find: orders::no_contact_rule },
     Check { code: "no-products", what: "An object provisions, and `[products]` is not there.", find: orders::no_products },
     Check { code: "empty-product", what: "A product code, here or on the platform, is empty.", find: orders::empty_product },
+    Check {
+        code: "bad-product",
+        what: "The word beside a product code is neither `none` nor a fragment `&is_…=…`, or the fragment names no product.",
+        find: orders::bad_product,
+    },
 ];
 
 #[cfg(test)]
@@ -236,6 +241,9 @@ mod tests {
             ("", provisioning(ORDERS), "no-products", "order"),
             ("", own("[products]\n\"\" = \"none\""), "empty-product", "\"\""),
             ("", own("[products]\nA = { product = \" \" }"), "empty-product", "\" \""),
+            ("", own("[products]\nA = \"some\""), "bad-product", "\"some\""),
+            ("", own("[products]\nA = \"Product2\""), "bad-product", "\"Product2\""),
+            ("", own("[products]\nA = \"&is_productversion=1\""), "bad-product", "\"&is_productversion=1\""),
         ]
     }
 

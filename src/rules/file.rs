@@ -14,7 +14,10 @@ pub use view::Line;
 
 use super::{
     Place,
-    mapping::{Conflict, ContactRule, Create, Direction, Drift, Merge, OnPlatformDelete, OnSalesforceDelete, OrderRules, Quantity},
+    mapping::{
+        Conflict, ContactRule, Create, Direction, Drift, Merge, OnContactChange, OnLess, OnLoss, OnMore, OnPlatformDelete,
+        OnSalesforceDelete, OrderRules, Quantity,
+    },
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -46,7 +49,8 @@ pub struct RulesFile {
     /// When an order is provisioned, and for whom. Needed as soon as an object provisions.
     pub orders: Option<At<OrdersTable>>,
     /// By Salesforce product code what the platform issues; `*` stands for any run of characters. An exact code goes before
-    /// a pattern, a pattern before those below it.
+    /// a pattern, a pattern before those below it. `from = "Product2"` looks for codes that are not here in the product's own
+    /// fields `License_Product__c` (`none`: no license) and `License_Policy__c`.
     #[serde(default)]
     pub products: BTreeMap<At<String>, At<ProductValue>>,
     /// The kinds of record that are kept in step, by the name they have in logs, history and commands.
@@ -249,6 +253,30 @@ pub struct OrdersTable {
     /// What a quantity of N means: one license with N activations, or N licenses.
     #[schemars(extend("default" = "activations", "examples" = ["licenses"]))]
     pub quantity: Option<Quantity>,
+    /// An expression that is true for an order that is called off. Salesforce itself knows only drafts and activated orders.
+    #[schemars(extend("x-kind" = "expression", "default" = OrderRules::CANCELLED_WHEN, "examples" = ["Status == \"Withdrawn\""]))]
+    pub cancelled_when: Option<At<String>>,
+    /// After the licenses were issued a line is added or a quantity raised.
+    #[schemars(extend("default" = "add", "examples" = ["report"]))]
+    pub on_more: Option<OnMore>,
+    /// A quantity is lowered.
+    #[schemars(extend("default" = "report", "examples" = ["lower"]))]
+    pub on_less: Option<OnLess>,
+    /// A line is removed.
+    #[schemars(extend("default" = "report", "examples" = ["disable"]))]
+    pub on_line_removed: Option<OnLoss>,
+    /// The order is called off.
+    #[schemars(extend("default" = "disable", "examples" = ["report"]))]
+    pub on_cancel: Option<OnLoss>,
+    /// The order is no longer due, and not called off: it is a draft again. Changes of its lines wait until it is due again.
+    #[schemars(extend("default" = "report", "examples" = ["disable"]))]
+    pub on_deactivate: Option<OnLoss>,
+    /// The order names another contact.
+    #[schemars(extend("default" = "reassign", "examples" = ["report"]))]
+    pub on_contact_change: Option<OnContactChange>,
+    /// Write status, message, preview and counts to the Salesforce order and account, as far as those fields are there.
+    #[schemars(extend("default" = true, "examples" = [false]))]
+    pub write_back: Option<bool>,
 }
 
 /// What a product code stands for: a table, or `"none"` for a product that carries no license.
@@ -256,7 +284,8 @@ pub struct OrdersTable {
 #[allow(clippy::large_enum_variant)]
 #[derive(Debug)]
 pub enum ProductValue {
-    NoLicense,
+    /// `"none"`, `"Product2"`, or license arguments as QLM writes them (`"&is_productid=1&…"`).
+    Word(String),
     Table(ProductTable),
 }
 

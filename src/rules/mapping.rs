@@ -15,6 +15,8 @@ pub struct Rules {
     pub orders: Option<OrderRules>,
     /// By product code, exact first, then patterns with `*` in file order.
     pub products: Vec<(String, ProductRule)>,
+    /// A code that `products` does not know is looked for in fields of its Product2.
+    pub products_from_product2: bool,
     /// A fingerprint of the mappings, so that the store can tell that the rules changed since the bases were taken.
     pub fingerprint: i64,
 }
@@ -197,11 +199,61 @@ pub struct OrderRules {
     /// Tried in order until one yields a contact.
     pub contact: Vec<ContactRule>,
     pub quantity: Quantity,
+    /// True on the order that is called off.
+    pub cancelled_when: Expression,
+    pub on_more: OnMore,
+    pub on_less: OnLess,
+    pub on_line_removed: OnLoss,
+    pub on_cancel: OnLoss,
+    pub on_deactivate: OnLoss,
+    pub on_contact_change: OnContactChange,
+    /// Status, message, preview and counts are written to the Salesforce order and account.
+    pub write_back: bool,
 }
 
 impl OrderRules {
     /// The default: drafts never issue licenses.
     pub const PROVISION_WHEN: &str = r#"StatusCode == "Activated""#;
+    /// Salesforce knows only drafts and activated orders; that one is called off is said by the word of its status.
+    pub const CANCELLED_WHEN: &str = r#"Status in ["Cancelled", "Canceled"]"#;
+}
+
+/// A line was added to a provisioned order, or its quantity raised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnMore {
+    /// The licenses or activations that are new are added.
+    Add,
+    Report,
+}
+
+/// The quantity of a line was lowered after its licenses were issued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnLess {
+    /// Nothing is taken away; the history and the order say what is too much.
+    Report,
+    /// Activations are lowered, licenses that are too many are disabled.
+    Lower,
+}
+
+/// A line or a whole order is no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnLoss {
+    /// Nothing is taken away; the history and the order say so.
+    Report,
+    /// Its licenses are disabled; they stay where they are.
+    Disable,
+}
+
+/// A provisioned order names another contact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnContactChange {
+    /// The order, with its licenses, goes to that contact's customer.
+    Reassign,
+    Report,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -211,17 +263,20 @@ pub enum ContactRule {
     BillTo,
     CustomerAuthorizedBy,
     ShipTo,
+    /// The account's contact that was made first and is known to the platform.
+    FirstContact,
 }
 
 impl ContactRule {
-    /// The field of the sObject Order that holds the contact.
+    /// The field of the sObject Order that holds the contact; none where it is found otherwise.
     #[must_use]
-    pub const fn field(self) -> &'static str {
+    pub const fn field(self) -> Option<&'static str> {
         match self {
-            Self::LicenseContact => "License_Contact__c",
-            Self::BillTo => "BillToContactId",
-            Self::CustomerAuthorizedBy => "CustomerAuthorizedById",
-            Self::ShipTo => "ShipToContactId",
+            Self::LicenseContact => Some("License_Contact__c"),
+            Self::BillTo => Some("BillToContactId"),
+            Self::CustomerAuthorizedBy => Some("CustomerAuthorizedById"),
+            Self::ShipTo => Some("ShipToContactId"),
+            Self::FirstContact => None,
         }
     }
 }

@@ -5,12 +5,16 @@
 
 use super::{
     Expression, Lens, LensWord, Limit, Limits, Problem, Schedule,
-    check::{Finding, complaints, instant},
-    file::{At, LimitTable, Line, ObjectTable, OrdersTable, ProductValue, RulesFile},
+    check::{Finding, Word, complaints, instant, product_code, word},
+    file::{At, LimitTable, Line, ObjectTable, OrdersTable, ProductTable, ProductValue, RulesFile},
     form::NOT_UNDERSTOOD,
-    mapping::{ContactRule, Drift, Entry, Mapping, Merge, OnPlatformDelete, OnSalesforceDelete, OrderRules, ProductRule, Quantity, Rules},
+    mapping::{
+        ContactRule, Drift, Entry, Mapping, Merge, OnContactChange, OnLess, OnLoss, OnMore, OnPlatformDelete, OnSalesforceDelete,
+        OrderRules, ProductRule, Quantity, Rules,
+    },
 };
 use crate::record::fields_hash;
+use std::collections::BTreeMap;
 
 /// What the engine obeys.
 ///
@@ -25,9 +29,9 @@ pub fn meaning(file: &RulesFile) -> Result<Rules, Finding> {
         (Some(table), None) if table.provision_from.is_some() => Some(orders(table)?),
         (Some(_) | None, _) => None,
     };
-    let products = products(file)?;
-    let fingerprint = fingerprint(&mappings, orders.as_ref(), &products);
-    Ok(Rules { connection: connection.to_string(), mappings, orders, products, fingerprint })
+    let (products, from_product2) = products(file)?;
+    let fingerprint = fingerprint(&mappings, orders.as_ref(), &products, from_product2);
+    Ok(Rules { connection: connection.to_string(), mappings, orders, products, products_from_product2: from_product2, fingerprint })
 }
 
 /// The rules, or everything that is wrong with them beyond their form.
@@ -131,34 +135,56 @@ fn lens(line: Line<'_>) -> Result<Lens, Finding> {
 
 fn orders(table: &At<OrdersTable>) -> Result<OrderRules, Finding> {
     let from = table.provision_from.as_ref().ok_or_else(|| hole(table.place()))?;
+    let when = |written: &Option<At<String>>, usual: &str| match written {
+        Some(text) => expression(text),
+        None => Expression::parse(usual).map_err(|(message, _)| foreseen(table, message)),
+    };
     Ok(OrderRules {
-        provision_when: match &table.provision_when {
-            Some(text) => expression(text)?,
-            None => Expression::parse(OrderRules::PROVISION_WHEN).map_err(|(message, _)| foreseen(table, message))?,
-        },
+        provision_when: when(&table.provision_when, OrderRules::PROVISION_WHEN)?,
         provision_from: instant(from).map_err(|m| foreseen(from, m))?,
         contact: table.contact.clone().unwrap_or_else(|| vec![ContactRule::LicenseContact, ContactRule::BillTo]),
         quantity: table.quantity.unwrap_or(Quantity::Activations),
+        cancelled_when: when(&table.cancelled_when, OrderRules::CANCELLED_WHEN)?,
+        on_more: table.on_more.unwrap_or(OnMore::Add),
+        on_less: table.on_less.unwrap_or(OnLess::Report),
+        on_line_removed: table.on_line_removed.unwrap_or(OnLoss::Report),
+        on_cancel: table.on_cancel.unwrap_or(OnLoss::Disable),
+        on_deactivate: table.on_deactivate.unwrap_or(OnLoss::Report),
+        on_contact_change: table.on_contact_change.unwrap_or(OnContactChange::Reassign),
+        write_back: table.write_back.unwrap_or(true),
     })
 }
 
-/// In the order of the file, because a pattern goes before those below it.
-fn products(file: &RulesFile) -> Result<Vec<(String, ProductRule)>, Finding> {
+/// In the order of the file, because a pattern goes before those below it; and whether Product2 is asked for the rest.
+fn products(file: &RulesFile) -> Result<(Vec<(String, ProductRule)>, bool), Finding> {
     let mut lines: Vec<_> = file.products.iter().collect();
     lines.sort_by_key(|(code, _)| code.place().start);
-    let rule = |code: &At<String>, value: &At<ProductValue>| {
-        Ok(match &**value {
-            ProductValue::NoLicense => ProductRule::NoLicense,
-            ProductValue::Table(table) => ProductRule::License {
-                product: table.product.as_ref().ok_or_else(|| hole(code.place()))?.to_string(),
-                policy: table.policy.clone(),
-                quantity: table.quantity,
-                features: table.features.clone(),
-                arguments: table.arguments.iter().map(|(name, value)| (name.clone(), value.to_string())).collect(),
+    let (mut rules, mut from_product2) = (Vec::new(), false);
+    for (code, value) in lines {
+        let license = |product: String, table: Option<&ProductTable>, arguments: BTreeMap<String, String>| ProductRule::License {
+            product,
+            policy: table.and_then(|t| t.policy.clone()),
+            quantity: table.and_then(|t| t.quantity),
+            features: table.map(|t| t.features.clone()).unwrap_or_default(),
+            arguments,
+        };
+        let rule = match &**value {
+            ProductValue::Word(text) => match word(code, text).map_err(|(message, _)| foreseen(code, message))? {
+                Word::NoLicense => ProductRule::NoLicense,
+                Word::Fragment { product, arguments } => license(product, None, arguments),
+                Word::FromProduct2 => {
+                    from_product2 = true;
+                    continue;
+                }
             },
-        })
-    };
-    lines.into_iter().map(|(code, value)| Ok((code.to_string(), rule(code, value)?))).collect()
+            ProductValue::Table(table) => {
+                let product = table.product.as_ref().ok_or_else(|| hole(code.place()))?.to_string();
+                license(product, Some(table), table.arguments.iter().map(|(name, value)| (name.clone(), value.to_string())).collect())
+            }
+        };
+        rules.push((product_code(code).to_owned(), rule));
+    }
+    Ok((rules, from_product2))
 }
 
 /// An object comes after its parent and after what its references name; otherwise the order of the file stands.
@@ -186,9 +212,9 @@ fn references(mapping: &Mapping) -> impl Iterator<Item = &str> {
 
 /// Changes when a mapping, an order rule or a product means something else, and not when it is only written otherwise. What
 /// was parked for want of a rule is woken by it.
-fn fingerprint(mappings: &[Mapping], orders: Option<&OrderRules>, products: &[(String, ProductRule)]) -> i64 {
+fn fingerprint(mappings: &[Mapping], orders: Option<&OrderRules>, products: &[(String, ProductRule)], from_product2: bool) -> i64 {
     // Debug of our own types is a complete and stable enough form: a change of it costs one comparison of everything.
-    fields_hash(&format!("{mappings:?}{orders:?}{products:?}"))
+    fields_hash(&format!("{mappings:?}{orders:?}{products:?}{from_product2}"))
 }
 
 fn expression(text: &At<String>) -> Result<Expression, Finding> {
@@ -302,6 +328,22 @@ mod tests {
     }
 
     #[test]
+    fn products_come_from_tables_from_the_vendors_fragments_and_from_product2() {
+        let rules = rules(&sound(
+            r#"
+            [products]
+            from = "Product2"
+            salesforce_pid_QLM-1 = "&is_productid=1&is_majorversion=5&is_user_email_template=Buy%20now"
+            "SUP-*" = "none"
+            "#,
+        ));
+        assert!(rules.products_from_product2 && rules.product("from").is_none());
+        assert_eq!(rules.product("SUP-1"), Some(&ProductRule::NoLicense));
+        let Some(ProductRule::License { product, arguments, .. }) = rules.product("QLM-1") else { panic!("{:?}", rules.products) };
+        assert_eq!((product.as_str(), arguments["is_user_email_template"].as_str(), arguments.len()), ("1", "Buy now", 2));
+    }
+
+    #[test]
     fn orders_and_products_are_read_in_the_order_of_the_file() {
         let rules = rules(&sound(
             r#"
@@ -322,6 +364,7 @@ mod tests {
         let orders = rules.orders.as_ref().unwrap();
         assert_eq!(orders.provision_from, "2026-01-01T00:00:00Z");
         assert_eq!(orders.provision_when.fields, ["StatusCode"]);
+        assert_eq!(orders.cancelled_when.fields, ["Status"]);
         assert_eq!(orders.contact, [ContactRule::LicenseContact, ContactRule::BillTo]);
         assert_eq!(rules.products[0].0, "Z*");
         let Some(ProductRule::License { arguments, .. }) = rules.product("A1") else { panic!("{:?}", rules.products) };

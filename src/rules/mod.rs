@@ -27,8 +27,8 @@ pub use form::{CODES, NOT_UNDERSTOOD, nearest, parse, read};
 pub use lens::{Lens, LensError, Translate};
 pub use limits::{Limit, Limits};
 pub use mapping::{
-    Conflict, ContactRule, Create, Direction, Drift, Entry, Mapping, Merge, OnPlatformDelete, OnSalesforceDelete, OrderRules, ProductRule,
-    Quantity, Rules,
+    Conflict, ContactRule, Create, Direction, Drift, Entry, Mapping, Merge, OnContactChange, OnLess, OnLoss, OnMore, OnPlatformDelete,
+    OnSalesforceDelete, OrderRules, ProductRule, Quantity, Rules,
 };
 pub use meaning::{check, limits, meaning, schedule};
 pub use problem::{Place, Problem, render};

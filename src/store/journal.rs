@@ -116,7 +116,7 @@ impl Store {
         self.read(|c| {
             c.prepare_cached(
                 "SELECT side, CASE WHEN takes_away THEN 'delete' ELSE verb END AS what, count(*) FROM intent
-                 WHERE object = ?1 AND state = 'planned' GROUP BY side, what",
+                 WHERE object = ?1 AND state = 'planned' AND situation <> 'told' GROUP BY side, what",
             )?
             .query_map([object], |r| Ok((r.get::<_, String>(0)?, r.get::<_, String>(1)?, count(r.get(2)?))))?
             .map(|row| {
@@ -139,7 +139,7 @@ impl Store {
         self.read(|c| {
             c.prepare_cached(
                 "SELECT count(*) FROM intent WHERE state = 'done' AND object = ?1 AND side = ?2 AND verb IN (?3, 'update')
-                 AND settled_at >= ?4 AND settled_at > ?5 AND CASE WHEN takes_away THEN 'delete' ELSE verb END = ?3",
+                 AND settled_at >= ?4 AND settled_at > ?5 AND situation <> 'told' AND CASE WHEN takes_away THEN 'delete' ELSE verb END = ?3",
             )?
             .query_row(params![object, side.as_str(), verb.as_str(), stamp(since), first_load_until.unwrap_or("")], |r| r.get(0))
             .map(count)
@@ -296,7 +296,7 @@ fn settle_one(
             for decided in &intent.conflicts {
                 sum.conflicts += u64::from(super::conflicts::put(tx, run, intent, decided, now)?);
             }
-            for side in Side::BOTH {
+            for side in Side::BOTH.into_iter().filter(|_| !intent.tells()) {
                 if let Some(id) = id_of(intent, side, outcome) {
                     super::quarantine::release_settled(tx, &intent.object, side, id.as_str())?;
                 }
@@ -305,6 +305,11 @@ fn settle_one(
             let otherwise = held_otherwise(intent, answer);
             let said = otherwise.as_deref().map(|message| ("held-otherwise", message));
             close(tx, intent, IntentState::Done, Some(id), said, steps, now)
+        }
+        // What Lockstep may not say keeps no record from being kept in step.
+        Outcome::Rejected { code, message, .. } if intent.tells() => {
+            sum.rejected += 1;
+            close(tx, intent, IntentState::Rejected, None, Some((code, message)), &[], now)
         }
         Outcome::Rejected { code, message, .. } => {
             sum.rejected += 1;
@@ -434,6 +439,7 @@ fn carried_out(
                 consume(tx, object, side, ids[side].as_str(), link)?;
             }
         }
+        Verb::Update if intent.tells() && intent.link.is_none() => told_unlinked(tx, intent, answer)?,
         Verb::Update | Verb::Advance => {
             let Some(link) = intent.link else { return Ok(Ok(())) };
             for side in Side::BOTH {
@@ -574,6 +580,38 @@ fn set_base(tx: &Transaction<'_>, link: i64, side: Side, fields: &Fields, unconf
          ON CONFLICT DO UPDATE SET fields = excluded.fields, hash = excluded.hash, unconfirmed = excluded.unconfirmed",
     )?
     .execute(params![link, side.as_str(), text, fields_hash(&text), unconfirmed])?;
+    Ok(())
+}
+
+/// What was said of a record without a partner: its news shows it from now on, and is no reason to look at it again.
+fn told_unlinked(tx: &Transaction<'_>, intent: &Intent, answer: Option<&Fields>) -> anyhow::Result<()> {
+    let Some(id) = side_id(intent, intent.side) else { return Ok(()) };
+    let named = params![intent.object, intent.side.as_str(), id.as_str()];
+    let before: Option<(String, i64)> = tx
+        .prepare_cached("SELECT fields, hash FROM staged WHERE object = ?1 AND side = ?2 AND id = ?3")?
+        .query_row(named, |r| Ok((r.get(0)?, r.get(1)?)))
+        .optional()?;
+    let Some((json, hash)) = before else { return Ok(()) };
+    let mut shown = fields_parse(&json)?;
+    for (name, sent) in &intent.fields {
+        shown.insert(name.clone(), answer.and_then(|a| a.get(name)).unwrap_or(sent).clone());
+    }
+    let text = fields_json(&shown);
+    let now = fields_hash(&text);
+    tx.prepare_cached("UPDATE staged SET fields = ?4, hash = ?5 WHERE object = ?1 AND side = ?2 AND id = ?3")?.execute(params![
+        intent.object,
+        intent.side.as_str(),
+        id.as_str(),
+        text,
+        now
+    ])?;
+    tx.prepare_cached("UPDATE quarantine SET hash = ?4 WHERE object = ?1 AND side = ?2 AND id = ?3 AND hash = ?5")?.execute(params![
+        intent.object,
+        intent.side.as_str(),
+        id.as_str(),
+        now,
+        hash
+    ])?;
     Ok(())
 }
 

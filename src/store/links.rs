@@ -132,6 +132,19 @@ impl Store {
         self.read(|c| link_by(c, object, side, id))
     }
 
+    /// By account the first of its contacts that is linked: ids are given in the order of creation.
+    pub fn first_contacts(&self) -> anyhow::Result<BTreeMap<String, String>> {
+        self.read(|c| {
+            c.prepare(
+                "SELECT json_extract(b.fields, '$.AccountId') AS account, min(l.salesforce_id) FROM link l
+                 JOIN base b ON b.link_id = l.id AND b.side = 'salesforce'
+                 WHERE l.object = 'contact' AND l.state = 'live' AND account IS NOT NULL GROUP BY account",
+            )?
+            .query_map([], |r| Ok((r.get(0)?, r.get(1)?)))?
+            .collect()
+        })
+    }
+
     pub fn link_count(&self, object: &str) -> anyhow::Result<u64> {
         self.read(|c| c.query_row("SELECT count(*) FROM link WHERE object = ?1 AND state = 'live'", [object], |r| r.get(0)).map(count))
     }

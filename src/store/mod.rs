@@ -15,6 +15,7 @@ mod requests;
 mod runs;
 mod sentinel;
 mod stage;
+mod told;
 mod views;
 
 pub use adopt::PairRow;
@@ -28,6 +29,7 @@ pub use quarantine::QuarantineRow;
 pub use requests::Request;
 pub use runs::{RunCounts, RunRow, SidesJson};
 pub use stage::{Staged, StagedCounts};
+pub use told::{Counted, Known, ResetDone};
 pub use views::Table;
 
 /// Seconds-precision UTC text, the only form in which the store keeps instants.

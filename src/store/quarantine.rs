@@ -100,6 +100,22 @@ pub(super) fn release_settled(tx: &Transaction<'_>, object: &str, side: Side, id
 }
 
 impl Store {
+    /// Salesforce records of an object that are parked with one of these codes.
+    pub fn parked_with(&self, object: &str, codes: &[&str]) -> anyhow::Result<Vec<RecordId>> {
+        self.read(|c| {
+            let mut statement = c.prepare("SELECT id, code FROM quarantine WHERE object = ?1 AND side = 'salesforce' ORDER BY id")?;
+            let rows = statement.query_map([object], |r| Ok((r.get::<_, String>(0)?, r.get::<_, String>(1)?)))?;
+            let mut ids = Vec::new();
+            for row in rows {
+                let (id, code) = row?;
+                if codes.contains(&code.as_str()) {
+                    ids.push(RecordId::from(id));
+                }
+            }
+            Ok(ids)
+        })
+    }
+
     /// Parks records the planner could not decide.
     pub fn park(
         &self,

@@ -7,6 +7,7 @@ mod commands;
 mod decisions;
 mod docs_sql;
 mod licensespring;
+mod orders;
 mod random;
 mod review;
 mod rig;

@@ -29,6 +29,7 @@ fn settings(org: &Org) -> Settings {
         token_file: None,
         lookback_s: 600,
         reserve_percent: 20,
+        product_fields: false,
     }
 }
 

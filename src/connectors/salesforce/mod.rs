@@ -40,6 +40,7 @@ pub struct Salesforce {
     describes: describe::Describes,
     catalogue: Catalogue,
     lookback: TimeDelta,
+    product_fields: bool,
     /// Asked once for each organization a token leads to.
     identity: std::sync::Mutex<Option<Identity>>,
 }
@@ -53,6 +54,7 @@ impl Salesforce {
             describes: describe::Describes::default(),
             catalogue: catalogue::catalogue(),
             lookback,
+            product_fields: settings.product_fields,
             identity: std::sync::Mutex::default(),
         })
     }

@@ -30,6 +30,10 @@ const LINE_FIELDS: [(&str, &str); 9] = [
     ("Description", "Description"),
 ];
 
+/// Fields of a product that say what it is licensed as.
+const PRODUCT_FIELDS: [(&str, &str); 2] =
+    [("LicenseProduct", "Product2.License_Product__c"), ("LicensePolicy", "Product2.License_Policy__c")];
+
 /// True for the pseudo-field that holds an order's lines.
 #[must_use]
 pub fn is_lines(resource: &str, field: &str) -> bool {
@@ -47,8 +51,9 @@ pub fn own_fields<'a>(resource: &'a str, fields: &'a [String]) -> impl Iterator<
     fields.iter().map(String::as_str).filter(move |f| !is_lines(resource, f))
 }
 
-/// How a row of OrderItem becomes a line. Fields that our user may not read are left out.
-pub fn line_shape(item: &Described) -> Result<Shape, Fault> {
+/// How a row of OrderItem becomes a line. Fields that our user may not read are left out. `product`: the describe of its
+/// product, where that is asked what it is licensed as.
+pub fn line_shape(item: &Described, product: Option<&Described>) -> Result<Shape, Fault> {
     let readable = |path: &str| match path.split_once('.') {
         Some((relationship, _)) => item.has_relationship(relationship),
         None => item.has(path),
@@ -57,6 +62,10 @@ pub fn line_shape(item: &Described) -> Result<Shape, Fault> {
     for (name, path) in LINE_FIELDS.into_iter().filter(|(_, path)| readable(path)) {
         let ty = if name == "Id" { FieldType::text() } else { item.type_of(LINE, path)? };
         shape.wanted.push(Wanted { name: name.to_owned(), path: path.to_owned(), ty });
+    }
+    let shows = |path: &str| path.split_once('.').is_some_and(|(_, field)| product.is_some_and(|p| p.has(field)));
+    for (name, path) in PRODUCT_FIELDS.into_iter().filter(|(_, path)| item.has_relationship("Product2") && shows(path)) {
+        shape.wanted.push(Wanted { name: name.to_owned(), path: path.to_owned(), ty: FieldType::text() });
     }
     Ok(shape)
 }
@@ -75,13 +84,21 @@ fn lookup(row: &mut Row<'_>) -> Result<RecordId, Fault> {
 }
 
 impl Salesforce {
+    pub(super) async fn line_shape(&self) -> Result<Shape, Fault> {
+        let item = self.describes.of(&self.wire, LINE).await?;
+        match self.product_fields {
+            true => line_shape(&item, Some(&*self.describes.of(&self.wire, "Product2").await?)),
+            false => line_shape(&item, None),
+        }
+    }
+
     /// Reads the lines of these orders and puts them in; an order without any gets none, which is known.
     pub(super) async fn attach_lines(&self, orders: &mut [Record]) -> Result<(), Fault> {
         let live: Vec<String> = orders.iter().filter(|o| o.life == Life::Live).map(|o| soql::quoted(o.id.as_str())).collect();
         if live.is_empty() {
             return Ok(());
         }
-        let shape = line_shape(&*self.describes.of(&self.wire, LINE).await?)?;
+        let shape = self.line_shape().await?;
         let mut columns = shape.columns();
         columns.push("OrderId".to_owned());
         let head = soql::select(&columns, LINE);

@@ -69,7 +69,7 @@ impl Salesforce {
         };
         let with_lines = orders::with_lines(&ask.resource, &ask.fields);
         let lines = match (with_lines, since) {
-            (true, Some(_)) => Some(orders::line_shape(&*self.describes.of(&self.wire, orders::LINE).await?)?),
+            (true, Some(_)) => Some(self.line_shape().await?),
             _ => None,
         };
         Walk::new(ask, &described, lines, since, safe_end, self.lookback)
@@ -467,7 +467,7 @@ mod tests {
         let ask = ask("Order", Some("2026-01-01T11:00:00Z"), &["Name", "lines"]);
         let item =
             described(&[("Id", FieldType::text()), ("SystemModstamp", FieldType::Instant), ("Quantity", FieldType::Decimal { scale: 2 })]);
-        let mut walk = walk(&ask, Some(orders::line_shape(&item).unwrap()));
+        let mut walk = walk(&ask, Some(orders::line_shape(&item, None).unwrap()));
         let soql = walk.query().soql;
         assert!(soql.contains("FROM OrderItem WHERE (SystemModstamp >= 2026-01-01T10:50:00Z OR Order.SystemModstamp >= 2026-01-01T10:50:00Z) ORDER BY OrderId, Id"), "{soql}");
         let line = |id: &str, order: &str, stamp: &str| {

@@ -18,6 +18,8 @@ pub struct Settings {
     pub lookback_s: u32,
     /// Part of the org's daily API allowance, in percent, that must stay free for everybody else.
     pub reserve_percent: u8,
+    /// Order lines also show `License_Product__c` and `License_Policy__c` of their Product2.
+    pub product_fields: bool,
 }
 
 #[derive(Debug, Clone)]

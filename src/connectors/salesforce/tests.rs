@@ -125,6 +125,7 @@ impl Fake {
             token_file: None,
             lookback_s: 600,
             reserve_percent: 20,
+            product_fields: false,
         }
     }
 
@@ -578,6 +579,7 @@ fn settings_that_cannot_work_are_refused_at_once() {
         token_file: None,
         lookback_s: 600,
         reserve_percent: 20,
+        product_fields: false,
     };
     for (login, version, code) in [
         ("https://login.salesforce.com", "66.0", "not-my-domain"),

@@ -158,7 +158,8 @@ pub(super) fn salesforce_field_twice(file: &RulesFile) -> Vec<Finding> {
 }
 
 pub(super) fn bad_expression(file: &RulesFile) -> Vec<Finding> {
-    let mut texts: Vec<&At<String>> = file.orders.iter().filter_map(|o| o.provision_when.as_ref()).collect();
+    let mut texts: Vec<&At<String>> =
+        file.orders.iter().flat_map(|o| [o.provision_when.as_ref(), o.cancelled_when.as_ref()]).flatten().collect();
     texts.extend(file.objects.values().filter_map(|t| t.filter.as_ref()));
     texts.extend(file.lines().into_iter().filter_map(|(_, line)| line.table()?.template.as_ref()));
     let mut out = Vec::new();

@@ -120,7 +120,7 @@ macro_rules! one_of_forms {
 one_of_forms!(FieldValue, "a platform field name, or a table with `to`", { visit_str(&str) => |t| Some(FieldValue::Name(t.to_owned())) },
     table Table(FieldTable));
 one_of_forms!(ProductValue, "\"none\", or a table with `product`",
-    { visit_str(&str) => |t| (t == "none").then_some(ProductValue::NoLicense) }, table Table(ProductTable));
+    { visit_str(&str) => |t| Some(ProductValue::Word(t.to_owned())) }, table Table(ProductTable));
 one_of_forms!(TextValue, "text, or where it comes from", { visit_str(&str) => |t| Some(TextValue::Plain(t.to_owned())) },
     table From(SecretRef));
 one_of_forms!(Scalar, "text, a whole number, true or false", {
@@ -147,7 +147,7 @@ impl JsonSchema for ProductValue {
         let table = generator.subschema_for::<ProductTable>();
         json_schema!({
             "description": "What the platform issues, or \"none\" for a product that carries no license.",
-            "anyOf": [{ "const": "none" }, table]
+            "anyOf": [{ "type": "string", "pattern": "^(none|Product2|&.*)$" }, table]
         })
     }
 }

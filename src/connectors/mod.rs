@@ -7,9 +7,11 @@ mod fault;
 pub mod http;
 pub mod licensespring;
 pub mod salesforce;
+mod vocabulary;
 
 pub use catalogue::{Catalogue, DeleteFeed, Feed, FieldSpec, ResourceSpec};
 pub use fault::{Fault, FaultKind};
+pub use vocabulary::{FeatureWord, PolicyWord, ProductWord, Vocabulary};
 
 use crate::plan::{Outcome, Write};
 use crate::record::{FieldType, Record, RecordId, Side, Value};
@@ -138,6 +140,12 @@ pub trait Reader: Send + Sync {
     async fn count(&self, resource: &str) -> Result<u64, Fault>;
 
     fn calls(&self) -> Calls;
+
+    /// The names the rules may use for what is sold: products, with their policies and features. `None`: this side
+    /// publishes none.
+    async fn vocabulary(&self) -> Result<Option<Vocabulary>, Fault> {
+        Ok(None)
+    }
 }
 
 #[async_trait]

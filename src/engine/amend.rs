@@ -109,7 +109,9 @@ impl Amend<'_> {
     fn lost(&self, policy: OnLoss, situation: Situation, what: &str, sum: &mut Amended) {
         sum.hold_back(self.orders);
         let moved = |new: &str| Moved { name: "licenses of the order".to_owned(), old: Value::text(what), new: Value::text(new) };
-        let status: BTreeSet<&String> = self.orders.provision_when.fields.iter().chain(&self.orders.cancelled_when.fields).collect();
+        let dated = ["ActivatedDate".to_owned()];
+        let said = self.orders.provision_when.fields.iter().chain(&self.orders.cancelled_when.fields);
+        let status: BTreeSet<&String> = said.chain(&dated).collect();
         let mut intent = if policy == OnLoss::Disable && self.may("change") {
             let mut intent = bare(self.ground, self.link, Verb::Update, Side::Platform, situation);
             intent.fields.insert("change".to_owned(), Value::Rows(vec![state("*", "enabled", Value::Bool(false))]));

@@ -229,7 +229,7 @@ fn reset(link: &Link, ground: &Ground<'_>, sight: &Sight<'_>, amended: &mut Amen
     }
     let mut intent = bare(ground, link, Verb::Update, Side::Platform, Situation::ResetRequested);
     let counted = ground.mapping.entries.iter().find(|e| e.salesforce == [ACTIVATIONS]).and_then(|e| e.platform.first());
-    let before = counted.and_then(|name| sight.now.platform.get(name)).cloned().unwrap_or(Value::Null);
+    let before = counted.and_then(|name| sight.now.platform.get(name)).filter(|v| !v.is_blank()).cloned().unwrap_or(Value::Int(0));
     let row = Fields::from([("activations".to_owned(), before.clone()), ("asked".to_owned(), Value::text(ground.now))]);
     intent.fields.insert("reset".to_owned(), Value::Rows(vec![row]));
     intent.moved.push(Moved { name: "activations".to_owned(), old: before, new: Value::Int(0) });

@@ -105,6 +105,10 @@ impl Planner<'_> {
                 free.push((side, row.id.clone()));
             }
         }
+        if self.mapping.provisions {
+            let linked = pairs.iter().filter(|p| p.link.is_some()).filter_map(|p| p.staged.salesforce.as_ref());
+            self.store.note_to_tell(&linked.map(|row| row.id.as_str()).collect::<Vec<_>>())?;
+        }
         let planned = intents.len() as u64;
         self.store.record_plan(self.run, &intents, self.now)?;
         self.store.leave(&self.mapping.object, &left)?;

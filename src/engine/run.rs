@@ -266,13 +266,10 @@ impl Engine<'_> {
     /// After everything else: what has to be said in Salesforce of orders, accounts and resets. Looked at whole when a day
     /// has passed, because licenses end with a day; otherwise only what moved.
     async fn tell(&self, run: i64, options: &Options, schemas: &Schemas, tally: &mut Tally) -> anyhow::Result<()> {
-        const TOLD: &str = "told";
         let Some(orders) = self.rules.mappings.iter().find(|m| m.provisions) else { return Ok(()) };
         let now = (self.clock)();
         let today = now.format("%Y-%m-%d").to_string();
-        let last = self.store.meta(TOLD)?;
-        let last = last.as_deref().and_then(|t| t.split_once(' ')).and_then(|(run, day)| Some((run.parse::<i64>().ok()?, day)));
-        let since = last.filter(|(_, day)| *day == today && options.kind != RunKind::Full).map(|(run, _)| run);
+        let since = self.store.last_told()?.filter(|(_, day)| *day == today && options.kind != RunKind::Full).map(|(run, _)| run);
         if let Some(since) = since
             && !self.store.moved_since(since, &orders.object)?
         {
@@ -291,7 +288,7 @@ impl Engine<'_> {
         }
         // What was refused is said again when something moves; what failed, in the next run.
         if tally.failed == before + refused && !self.stop.is_cancelled() {
-            self.store.set_meta(TOLD, &format!("{run} {today}"))?;
+            self.store.told(run, &today)?;
         }
         Ok(())
     }

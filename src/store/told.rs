@@ -93,11 +93,41 @@ impl Store {
             c.query_row(
                 "SELECT EXISTS (SELECT 1 FROM intent WHERE run_id > ?1 AND situation <> 'told')
                      OR EXISTS (SELECT 1 FROM staged WHERE run_id > ?1 AND object = ?2)
-                     OR EXISTS (SELECT 1 FROM quarantine WHERE run_id > ?1) OR EXISTS (SELECT 1 FROM hold WHERE run_id > ?1)",
+                     OR EXISTS (SELECT 1 FROM quarantine WHERE run_id > ?1) OR EXISTS (SELECT 1 FROM hold WHERE run_id > ?1)
+                     OR EXISTS (SELECT 1 FROM meta WHERE key >= 'tell:' AND key < 'tell;')",
                 params![run, orders],
                 |r| r.get(0),
             )
         })
+    }
+
+    /// Notes that what is said of these Salesforce records has to be looked at again, whatever becomes of their news.
+    pub fn note_to_tell(&self, ids: &[&str]) -> anyhow::Result<()> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        self.write(|tx| {
+            let mut note = tx.prepare_cached("INSERT OR IGNORE INTO meta (key, value) VALUES ('tell:' || ?1, '')")?;
+            for id in ids {
+                note.execute([id])?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Everything is said up to this run and this day.
+    pub fn told(&self, run: i64, day: &str) -> anyhow::Result<()> {
+        self.write(|tx| {
+            tx.execute("DELETE FROM meta WHERE key >= 'tell:' AND key < 'tell;'", [])?;
+            tx.execute("INSERT INTO meta VALUES ('told', ?1) ON CONFLICT DO UPDATE SET value = excluded.value", [format!("{run} {day}")])?;
+            Ok(())
+        })
+    }
+
+    /// The run and the day that everything was said up to.
+    pub fn last_told(&self) -> anyhow::Result<Option<(i64, String)>> {
+        let told = self.meta("told")?;
+        Ok(told.as_deref().and_then(|t| t.split_once(' ')).and_then(|(run, day)| Some((run.parse().ok()?, day.to_owned()))))
     }
 
     /// Orders to look at: all without a partner, and those whose own or whose licenses' rows moved since that run; all of them
@@ -121,7 +151,8 @@ impl Store {
             let mut touched = c.prepare(
                 "SELECT salesforce_id FROM intent WHERE run_id > ?2 AND object = ?1 AND situation <> 'told' AND salesforce_id IS NOT NULL
                  UNION SELECT id FROM staged WHERE run_id > ?2 AND object = ?1 AND side = 'salesforce'
-                 UNION SELECT id FROM quarantine WHERE object = ?1 AND side = 'salesforce'",
+                 UNION SELECT id FROM quarantine WHERE object = ?1 AND side = 'salesforce'
+                 UNION SELECT substr(key, 6) FROM meta WHERE key >= 'tell:' AND key < 'tell;'",
             )?;
             for id in touched.query_map(params![orders, since], |r| r.get::<_, String>(0))? {
                 ids.insert(id?);

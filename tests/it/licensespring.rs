@@ -431,3 +431,257 @@ async fn the_vendors_limits_are_survived() {
     story(&company).await;
     assert_once(&company, "limits");
 }
+
+// --- after an order was made -----------------------------------------------------------------------------------------
+
+const KEYS: [&str; 4] = ["AAAA-BBBB-CCCC-0011", "AAAA-BBBB-CCCC-0012", "AAAA-BBBB-CCCC-0013", "AAAA-BBBB-CCCC-0014"];
+
+/// A company with one order of one license, which two devices have activated, and the customer it is to go to.
+async fn sold(switches: &J) -> (Company, RecordId, i64, i64) {
+    let company = Company::start(switches).await;
+    let (order, license, customer) = {
+        let mut world = company.sim.world();
+        let license = json!({"key": KEYS[0], "max_activations": 3, "metadata": {"lockstep": {"line": "802A-1"}}});
+        let order = world.issue(&json!({"id": ORDER, "items": [{"product_code": "orbit-pro", "licenses": [license]}]})).unwrap();
+        world
+            .issue(&json!({"id": "other", "items": [{"product_code": "orbit-pro", "licenses": [{"key": "ZZZZ-ZZZZ-ZZZZ-0001"}]}]}))
+            .unwrap();
+        let license =
+            world.rows(simulator::Object::License).into_iter().find(|l| l["license_key"] == KEYS[0]).unwrap()["id"].as_i64().unwrap();
+        for device in ["hw-1", "hw-2"] {
+            world.activate(license, device, device).unwrap();
+        }
+        let customer = world.add_customer(&json!({"email": "mina@northwind.example"})).unwrap();
+        (order, license, customer)
+    };
+    if switches.get("visible_after_seconds").is_some() {
+        tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
+    }
+    (company, order.to_string().into(), license, customer)
+}
+
+/// Two licenses more, one with more activations than before, all switched off, and another customer.
+fn amendment(order: &RecordId, customer: i64) -> Write {
+    let license = |unit: &str, key: &str| fields(&[("unit", text(unit)), ("key", text(key)), ("max_activations", Value::Int(2))]);
+    let item =
+        |product: &str, licenses| fields(&[("line", text("x")), ("product_code", text(product)), ("licenses", Value::Rows(licenses))]);
+    let append = vec![
+        item("orbit-pro", vec![license("802A-1", KEYS[0]), license("802A-2", KEYS[1])]),
+        item("orbit-basic", vec![license("802B-1", KEYS[2])]),
+    ];
+    let change = vec![
+        fields(&[("unit", text("802A-1")), ("at-least", Value::Int(5))]),
+        fields(&[("unit", text("802A-2")), ("at-most", Value::Int(1))]),
+        fields(&[("unit", text("*")), ("enabled", Value::Bool(false))]),
+    ];
+    let pairs = [("customer", text(&customer.to_string())), ("append", Value::Rows(append)), ("change", Value::Rows(change))];
+    let mut write = write("order", Verb::Update, Some(order), None, &pairs);
+    write.read.push("license_count".to_owned());
+    write
+}
+
+fn reset(license: i64, activations: i64) -> Write {
+    let row = fields(&[("activations", Value::Int(activations)), ("asked", text(&chrono::Utc::now().to_rfc3339()))]);
+    write("license", Verb::Update, Some(&license.to_string().into()), None, &[("reset", Value::Rows(vec![row]))])
+}
+
+fn word(outcome: Outcome) -> String {
+    match outcome {
+        Outcome::Done { steps, .. } => steps.iter().find(|s| s.name == "reset").unwrap().outcome.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// How many resets were carried out, whoever heard of it.
+fn resets(company: &Company) -> u64 {
+    company.sim.world().calls().iter().filter(|(call, _)| call.contains("/reset/")).map(|(_, n)| *n).sum()
+}
+
+async fn amend_and_reset(company: &Company, order: &RecordId, license: i64, customer: i64) {
+    let (id, record) = company.settle(&amendment(order, customer)).await;
+    let record = record.unwrap();
+    assert_eq!((&id, &record.fields["customer"]), (order, &text(&customer.to_string())));
+    assert_eq!(record.fields["license_count"], Value::Int(3));
+    company.settle(&reset(license, 2)).await;
+}
+
+fn assert_amended(company: &Company, order: &RecordId, license: i64, why: &str) {
+    let order: i64 = order.as_str().parse().unwrap();
+    let world = company.sim.world();
+    let rows = world.rows(simulator::Object::License);
+    let mut shown: Vec<(J, J, J, J)> = rows
+        .iter()
+        .filter(|l| l["order"] == order)
+        .map(|l| (l["metadata"]["lockstep"]["line"].clone(), l["license_key"].clone(), l["max_activations"].clone(), l["enabled"].clone()))
+        .collect();
+    shown.sort_by_key(|l| l.0.to_string());
+    let license_of = |unit: &str, key: &str, most: i64| (json!(unit), json!(key), json!(most), json!(false));
+    assert_eq!(
+        shown,
+        [license_of("802A-1", KEYS[0], 5), license_of("802A-2", KEYS[1], 1), license_of("802B-1", KEYS[2], 2)],
+        "after {why}"
+    );
+    assert_eq!(rows.len(), 4, "after {why}");
+    let row = world.get(simulator::Object::License, license).unwrap();
+    assert_eq!(row["times_activated"], 0, "after {why}");
+    assert!(world.rows(simulator::Object::Device).iter().all(|d| d["device_active"] == false), "after {why}");
+}
+
+#[tokio::test]
+async fn an_order_is_amended_and_a_license_reset_under_every_switch() {
+    let switches = [
+        json!({}),
+        json!({"metadata_as_string": true}),
+        json!({"metadata_merge": true, "huge_ids": true, "extra_fields": true}),
+        json!({"cap": 1, "list_order": "-id"}),
+        json!({"old_create_order_shape": true, "create_status": 201}),
+        json!({"filters_off": ["order__store_id"]}),
+        json!({"filters_off": ["order__store_id", "license_key", "metadata"]}),
+        json!({"action_twice_rejected": true, "reset_unused_rejected": true, "append_unknown_creates": false}),
+        json!({"visible_after_seconds": 1}),
+    ];
+    for switch in switches {
+        let (company, order, license, customer) = sold(&switch).await;
+        amend_and_reset(&company, &order, license, customer).await;
+        assert_amended(&company, &order, license, &switch.to_string());
+        assert_eq!(resets(&company), 1);
+        let writes = |company: &Company| -> u64 {
+            company.sim.world().calls().iter().filter(|(call, _)| !call.starts_with("GET")).map(|(_, n)| *n).sum()
+        };
+        let before = writes(&company);
+        let again = company.connector.apply(&[amendment(&order, customer), reset(license, 0)]).await;
+        assert_eq!(word(again[1].clone()), "nothing to reset", "{switch}");
+        company.connector.resolve(&amendment(&order, customer)).await;
+        assert_eq!(writes(&company), before, "asked for again under {switch}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn licenses_are_added_once_and_reset_once_whatever_call_goes_wrong() {
+    let ways = [
+        json!("reset_before"),
+        json!("reset_after"),
+        json!({"status": 502, "body": "<html>bad gateway</html>", "content_type": "text/html"}),
+        json!({"status_after": 504, "body": "<html>time-out</html>", "content_type": "text/html"}),
+        json!({"status": 429, "body": "{\"detail\":\"slow\"}", "headers": {"Retry-After": "1"}}),
+        json!({"status": 403, "body": "<html>blocked</html>", "content_type": "text/html"}),
+        json!({"status": 403, "body": "{\"detail\":\"not now\"}"}),
+        json!({"status_after": 500, "body": "{\"status\":500,\"code\":\"internal_error\",\"message\":\"oops\"}"}),
+        json!({"truncate": 0.5}),
+        json!("html_200"),
+    ];
+    let (company, order, license, customer) = sold(&json!({})).await;
+    amend_and_reset(&company, &order, license, customer).await;
+    let calls = company.connector.calls();
+    let mut cases = tokio::task::JoinSet::new();
+    for way in &ways {
+        for nth in 1..=calls.data + calls.other {
+            let way = way.clone();
+            cases.spawn(async move {
+                let (company, order, license, customer) = sold(&json!({})).await;
+                let fault = json!({"on": "/api/v1/", "nth": nth, "do": way});
+                let id = company.wire.faults.add(&fault).unwrap();
+                amend_and_reset(&company, &order, license, customer).await;
+                assert_eq!(company.wire.faults.hits(id), 1, "{fault}");
+                assert_amended(&company, &order, license, &fault.to_string());
+                assert_eq!(resets(&company), 1, "{fault}");
+            });
+        }
+    }
+    cases.join_all().await;
+}
+
+#[tokio::test]
+async fn added_licenses_delivered_twice_are_added_once() {
+    let (company, order, license, customer) = sold(&json!({})).await;
+    company.wire.faults.add(&json!({"on": "POST /api/v1/orders/create_order/", "do": "twice"})).unwrap();
+    amend_and_reset(&company, &order, license, customer).await;
+    assert_amended(&company, &order, license, "twice");
+}
+
+/// The service did it, we were ended before we heard, and people came back before we were.
+#[tokio::test]
+async fn nobody_who_came_back_is_thrown_out_by_a_reset_that_was_interrupted() {
+    let (company, _, license, _) = sold(&json!({})).await;
+    company.wire.faults.add(&json!({"on": "POST /api/v1/licenses/", "do": {"hang_after_ms": 60_000}})).unwrap();
+    let asked = reset(license, 2);
+    tokio::select! {
+        outcome = company.connector.apply(std::slice::from_ref(&asked)) => panic!("{outcome:?}"),
+        () = async {
+            while resets(&company) == 0 {
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+        } => {}
+    }
+    let device = company.sim.world().activate(license, "hw-3", "back again").unwrap();
+    let said = word(company.connector.resolve(&asked).await);
+    assert_eq!(said, "in doubt: the answer was lost and people have activated since; look at the license and ask again if needed");
+    assert_eq!(company.sim.world().get(simulator::Object::Device, device).unwrap()["device_active"], true);
+    assert_eq!(resets(&company), 1);
+}
+
+#[tokio::test]
+async fn what_the_platform_will_not_do_to_an_order_or_a_license_is_said() {
+    let (company, order, license, _) = sold(&json!({"denied": ["devices"]})).await;
+    let one = |unit: &str, key: &str, product: &str| {
+        let license = fields(&[("unit", text(unit)), ("key", text(key))]);
+        let item = fields(&[("line", text("x")), ("product_code", text(product)), ("licenses", Value::Rows(vec![license]))]);
+        write("order", Verb::Update, Some(&order), None, &[("append", Value::Rows(vec![item]))])
+    };
+    for (write, want) in [
+        (one("802A-9", "ZZZZ-ZZZZ-ZZZZ-0001", "orbit-pro"), "key_taken"),
+        (one("802A-9", KEYS[3], "no-such"), "unknown_product"),
+        (
+            write(
+                "order",
+                Verb::Update,
+                Some(&order),
+                None,
+                &[("change", Value::Rows(vec![fields(&[("unit", text("no")), ("enabled", Value::Bool(false))])]))],
+            ),
+            "license_not_found",
+        ),
+    ] {
+        let outcome = company.connector.apply(&[write]).await.remove(0);
+        assert!(matches!(&outcome, Outcome::Rejected { code, .. } if code == want), "{want}: {outcome:?}");
+    }
+    assert_eq!(company.count(simulator::Object::License), 2);
+
+    let refused = json!({"on": "POST /api/v1/licenses/", "do": {"status": 400, "body": "{\"message\":\"It is in a pool.\"}"}});
+    company.wire.faults.add(&refused).unwrap();
+    assert_eq!(word(company.connector.apply(&[reset(license, 2)]).await.remove(0)), "refused: It is in a pool.");
+    assert_eq!(resets(&company), 0);
+
+    let subscription = {
+        let mut world = company.sim.world();
+        let license = json!({"license_type": "subscription", "subscription_id": "sub_1", "valid_duration": "1m"});
+        world.issue(&json!({"id": "sub", "items": [{"product_code": "orbit-basic", "licenses": [license]}]})).unwrap_or_default()
+    };
+    assert_ne!(subscription, 0);
+    let asked = ask("license", ["license_type", "subscription_id", "total_consumptions", "max_consumptions"].map(str::to_owned), None);
+    let (shown, _) = company.poll(&[asked]).await;
+    let (id, shown) = shown["license"].iter().find(|(_, r)| r.fields["license_type"] == text("subscription")).unwrap();
+    assert_eq!((&shown.fields["subscription_id"], &shown.fields["total_consumptions"]), (&text("sub_1"), &Value::Int(0)));
+    let end = write("license", Verb::Update, Some(id), None, &[("validity_period", text("2031-01-01"))]);
+    let outcome = company.connector.apply(&[end]).await.remove(0);
+    assert!(matches!(&outcome, Outcome::Rejected { code, .. } if code == "subscription-owned-elsewhere"), "{outcome:?}");
+    let more = write("license", Verb::Update, Some(id), None, &[("max_consumptions", Value::Int(40))]);
+    let (_, record) = company.settle(&more).await;
+    assert_eq!(record.unwrap().fields["max_consumptions"], Value::Int(40));
+}
+
+#[tokio::test]
+async fn the_vocabulary_holds_what_rules_may_name() {
+    let company = Company::start(&json!({"cap": 2})).await;
+    let old = company.sim.world().add_product("old", "Old", &json!([{"code": "pdf"}]), &json!([])).unwrap();
+    company.sim.world().update(simulator::Object::Product, old, &json!({"is_archived": true})).unwrap();
+    let words = company.connector.vocabulary().await.unwrap().unwrap();
+    let products: Vec<(&str, bool)> = words.products.iter().map(|p| (p.code.as_str(), p.archived)).collect();
+    assert_eq!(products, [("old", true), ("orbit-basic", false), ("orbit-pro", false), ("orbit-team", false)]);
+    let policies: Vec<&str> = words.policies.iter().map(|p| p.code.as_str()).collect();
+    assert!(policies.contains(&"orbit-pro-1y") && policies.len() == 4, "{policies:?}");
+    let of_pro: Vec<&str> = words.features.iter().filter(|f| f.product.as_deref() == Some("orbit-pro")).map(|f| f.code.as_str()).collect();
+    assert_eq!(of_pro, ["api_access", "export_pdf", "render_min"]);
+    let company = Company::start(&json!({"denied": ["products"]})).await;
+    assert!(company.connector.vocabulary().await.is_err());
+}

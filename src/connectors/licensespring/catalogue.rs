@@ -71,6 +71,9 @@ fn order() -> ResourceSpec {
             open("is_test", FieldType::Boolean),
             // Lines with their licenses: only ever sent, see `order`.
             required(created("items", FieldType::Rows)),
+            // Licenses to add, and states to bring its licenses to: only ever sent, see `amend`.
+            changed("append", FieldType::Rows),
+            changed("change", FieldType::Rows),
             read("created_at", FieldType::Instant),
             read("updated_at", FieldType::Instant),
             read("license_count", FieldType::Integer),
@@ -97,6 +100,11 @@ fn license() -> ResourceSpec {
             changed("max_activations", FieldType::Integer),
             read("times_activated", FieldType::Integer),
             read("total_active_devices", FieldType::Integer),
+            changed("max_consumptions", FieldType::Integer),
+            read("total_consumptions", FieldType::Integer),
+            read("subscription_id", FieldType::text()),
+            // The one true verb: only ever sent, see `reset`.
+            changed("reset", FieldType::Rows),
             read("last_check", FieldType::Instant),
             read("time_activated", FieldType::Instant),
             changed("note", FieldType::text()),

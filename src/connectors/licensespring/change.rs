@@ -33,6 +33,7 @@ impl LicenseSpring {
             // Everything is checked before anything is sent.
             Body::of(resource, &write.fields, Call::Update).map_err(rejected)?;
             let row = if needs_row(resource, &write.fields) { self.row(resource, id).await.map_err(unsent)? } else { Row::new() };
+            owned_by_billing(resource, id, &row, &write.fields).map_err(rejected)?;
             let row = self.change(resource, id, row, &write.fields).await?;
             steps.say("patch", write.fields.keys().cloned().collect::<Vec<_>>().join(", "));
             Ok(row)
@@ -208,14 +209,38 @@ pub fn still_unknown(trouble: Trouble) -> Outcome {
     }
 }
 
-fn id_of(write: &Write) -> Result<i64, Refusal> {
+/// The id of the record a write names.
+pub fn id_of(write: &Write) -> Result<i64, Refusal> {
     let shown = write.id.as_ref().map_or("nothing", |id| id.as_str());
     write.id.as_ref().and_then(own_id).ok_or_else(|| Refusal::new("no-id", format!("{shown:?} is no LicenseSpring id"), &[]))
 }
 
 /// Whether a change can only be worded knowing what the record holds.
 fn needs_row(resource: &ResourceSpec, fields: &Fields) -> bool {
-    fields.keys().any(|name| resource.field(name).is_none()) || fields.contains_key("is_trial")
+    fields.keys().any(|name| resource.field(name).is_none()) || fields.contains_key("is_trial") || moves_end(resource, fields).is_some()
+}
+
+/// The field by which a change moves the end of a license.
+fn moves_end(resource: &ResourceSpec, fields: &Fields) -> Option<&'static str> {
+    if resource.name != LICENSE {
+        return None;
+    }
+    ["validity_period", "valid_duration"].into_iter().find(|name| fields.contains_key(*name))
+}
+
+/// How long a subscription lasts is told to the platform by the billing system behind it; a date of ours would be undone
+/// by the next renewal, or would undo it.
+fn owned_by_billing(resource: &ResourceSpec, id: i64, row: &Row, fields: &Fields) -> Result<(), Refusal> {
+    let subscription = row.get("license_type").and_then(J::as_str) == Some("subscription");
+    match moves_end(resource, fields).filter(|_| subscription) {
+        Some(name) => {
+            let text = format!(
+                "license {id} is a subscription: the billing system that owns the subscription decides its end; change it there, or leave {name} unmapped"
+            );
+            Err(Refusal::new("subscription-owned-elsewhere", text, &[name]))
+        }
+        None => Ok(()),
+    }
 }
 
 /// The calls a change takes: `enabled` has its own, and a duration and an end date are never sent together.

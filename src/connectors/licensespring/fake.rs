@@ -19,6 +19,8 @@ type Moving = Box<dyn FnOnce(&mut World) + Send>;
 pub enum Trick {
     /// It happens, and nobody hears of it.
     LoseAnswer,
+    /// So too, and the world moves on at once.
+    LoseAnswerThen(Moving),
     /// Nothing happens, and nobody hears of it.
     LoseRequest,
     Answer(u16, &'static str),
@@ -127,6 +129,10 @@ async fn answer(State(world): State<Arc<Mutex<World>>>, request: Request) -> Res
     let (status, text) = act(&mut world, parts.method.as_str(), &path, &query, body);
     match trick {
         Some(Trick::LoseAnswer) => broken(),
+        Some(Trick::LoseAnswerThen(moving)) => {
+            moving(&mut world);
+            broken()
+        }
         Some(Trick::Then(moving)) => {
             moving(&mut world);
             reply(status, &text.to_string())
@@ -187,6 +193,11 @@ fn act(world: &mut World, method: &str, path: &str, query: &HashMap<String, Stri
             world.tables.get_mut(table).unwrap()[at].insert("enabled".into(), (*verb == "enable").into());
             (200, json!({"message": "fine"}))
         }
+        ("POST", [_, _, "reset"], Some(at)) => {
+            let row = &mut world.tables.get_mut(table).unwrap()[at];
+            row.extend(["times_activated", "total_active_devices"].map(|name| (name.to_owned(), J::from(0))));
+            (200, json!({"message": "fine"}))
+        }
         _ => (405, json!({"detail": "no"})),
     }
 }
@@ -198,7 +209,27 @@ fn keep_metadata(world: &World, row: &mut Row) {
     }
 }
 
+/// Licenses of an order that is there: rows of their own, each key once.
+fn append(world: &mut World, body: &J) -> (u16, J) {
+    let order = world.tables["orders"].iter().find(|row| row["store_id"] == body["id"]).map(|row| row["id"].clone()).unwrap();
+    let sent: Vec<J> = body["items"].as_array().unwrap().iter().flat_map(|item| item["licenses"].as_array().unwrap()).cloned().collect();
+    if sent.iter().any(|l| world.tables["licenses"].iter().any(|row| row["license_key"] == l["key"])) {
+        return (400, json!({"status": 400, "code": "validation_error", "message": "a license key is taken"}));
+    }
+    for license in sent {
+        let row = json!({
+            "id": world.id(), "license_key": license["key"], "metadata": license["metadata"], "order": order,
+            "order_store_id": body["id"], "enabled": true, "max_activations": license["max_activations"].as_i64().unwrap_or(1)
+        });
+        world.tables.get_mut("licenses").unwrap().push(row.as_object().unwrap().clone());
+    }
+    (200, json!({"order_id": order, "new_passwords": []}))
+}
+
 fn create_order(world: &mut World, body: &J) -> (u16, J) {
+    if body["append"] == true {
+        return append(world, body);
+    }
     if world.tables["orders"].iter().any(|row| row["store_id"] == body["id"]) {
         return (409, json!({"status": 409, "code": "order_id_exists", "message": "exists"}));
     }
@@ -248,6 +279,7 @@ fn passes(world: &World, row: &Row, name: &str, value: &str) -> bool {
         Some((column, "icontains")) => text(row.get(column)).to_lowercase().contains(&value.to_lowercase()),
         Some((column, "gte")) => *text(row.get(column)) >= *value,
         Some((column, "lt")) => *text(row.get(column)) < *value,
+        Some(("order", "store_id")) => text(row.get("order_store_id")) == value,
         Some(_) => true,
         None => text(row.get(name)) == value,
     }

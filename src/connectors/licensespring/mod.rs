@@ -4,6 +4,8 @@
 //! are tried before they are relied on, an absence is a suspicion, and what may have happened is looked up before it is
 //! done again. Knows nothing of Salesforce beyond the key it is given to plant.
 
+mod amend;
+mod append;
 mod body;
 mod catalogue;
 mod change;
@@ -20,10 +22,14 @@ mod order_body;
 mod outcome;
 mod read;
 mod refusal;
+mod reset;
 mod row;
 mod settings;
 #[cfg(test)]
 mod stories;
+#[cfg(test)]
+mod stories_of_orders;
+mod vocabulary;
 mod wire;
 mod write;
 
@@ -31,7 +37,9 @@ pub use catalogue::CATALOGUE;
 pub use settings::Settings;
 
 use super::http::is_loopback;
-use super::{Ask, Calls, Catalogue, Fault, FaultKind, Fetched, FieldInfo, Identity, Page, Polled, Reader, ResourceSpec, Schema, Writer};
+use super::{
+    Ask, Calls, Catalogue, Fault, FaultKind, Fetched, FieldInfo, Identity, Page, Polled, Reader, ResourceSpec, Schema, Vocabulary, Writer,
+};
 use crate::plan::{Outcome, Write};
 use crate::record::{Record, RecordId, Side, Value};
 use async_trait::async_trait;
@@ -234,6 +242,10 @@ impl Reader for LicenseSpring {
 
     fn calls(&self) -> Calls {
         self.wire.calls()
+    }
+
+    async fn vocabulary(&self) -> Result<Option<Vocabulary>, Fault> {
+        self.words().await.map(Some)
     }
 }
 

@@ -179,7 +179,8 @@ impl LicenseSpring {
     }
 }
 
-fn licenses(order: &Row) -> Vec<&Row> {
+/// The licenses an order shows, of all its items.
+pub fn licenses(order: &Row) -> Vec<&Row> {
     let items = order.get("order_items").and_then(J::as_array).map(Vec::as_slice).unwrap_or_default();
     items.iter().filter_map(|item| item.get("licenses")?.as_array()).flatten().filter_map(J::as_object).collect()
 }

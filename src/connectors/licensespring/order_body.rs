@@ -94,6 +94,22 @@ impl WantedOrder {
         Ok(order)
     }
 
+    /// More licenses for an order that is there: nothing else of it is said again.
+    pub fn appended(store_id: &str, items: &[Fields]) -> Result<Self, Refusal> {
+        let mut order = Self {
+            store_id: store_id.to_owned(),
+            customer: None,
+            customer_account: None,
+            body: J::Null,
+            keys: Vec::new(),
+            units: Vec::new(),
+            license_count: 0,
+        };
+        let items = items.iter().map(|item| order.item(item)).collect::<Result<Vec<J>, _>>()?;
+        order.body = json!({"id": store_id, "append": true, "items": items});
+        Ok(order)
+    }
+
     fn item(&mut self, item: &Fields) -> Result<J, Refusal> {
         let mut out = Row::new();
         let mut licenses = Vec::new();

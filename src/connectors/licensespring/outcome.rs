@@ -12,6 +12,9 @@ use std::time::Duration;
 /// How long a record may take to show itself after it was made, in seconds before each look.
 pub const LOOKS_S: &[u64] = &[0, 1, 2, 4];
 
+/// Fields that tell what to do and are never shown.
+const SENT_ONLY: [&str; 4] = ["items", "append", "change", "reset"];
+
 /// The calls of one write as they went.
 #[derive(Debug, Default, Clone)]
 pub struct Steps(pub Vec<StepReport>);
@@ -104,5 +107,5 @@ impl LicenseSpring {
 
 /// A field whose absence from an answer is worth another call.
 fn readable(resource: &ResourceSpec, field: &str) -> bool {
-    resource.knows(field) && field != "items"
+    resource.knows(field) && !SENT_ONLY.contains(&field)
 }

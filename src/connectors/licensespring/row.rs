@@ -45,7 +45,8 @@ impl Reading<'_> {
         }
         match (resource, name) {
             (ORDER, "license_count") => return license_count(row).map(J::from),
-            (ORDER, "items") => return None,
+            // Only ever sent.
+            (ORDER, "items" | "append" | "change") | (LICENSE, "reset") => return None,
             (LICENSE, "product" | "product_name") => return self.product(row, name),
             (LICENSE, "policy") => return self.policy(row),
             (LICENSE, "url") => return Some(self.url(row).map_or(J::Null, J::String)),

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 
 const SF: &str = "003A0000012abcDQAQ";
 
-fn world() -> World {
+pub(super) fn world() -> World {
     let empty = ["customers", "customer-accounts", "orders", "licenses", "license-product-features"];
     let world = empty.into_iter().fold(World::default(), |world, table| world.with(table, []));
     world
@@ -22,7 +22,7 @@ fn world() -> World {
         .with("product-features", [json!({"id": 318, "code": "pdf", "name": "PDF", "feature_type": "activation", "product": 777})])
 }
 
-fn fields(pairs: &[(&str, Value)]) -> Fields {
+pub(super) fn fields(pairs: &[(&str, Value)]) -> Fields {
     pairs.iter().map(|(n, v)| ((*n).to_owned(), v.clone())).collect()
 }
 
@@ -30,7 +30,7 @@ fn names(list: &[&str]) -> Vec<String> {
     list.iter().map(|n| (*n).to_owned()).collect()
 }
 
-fn write(resource: &str, verb: Verb, id: Option<i64>, pairs: &[(&str, Value)]) -> Write {
+pub(super) fn write(resource: &str, verb: Verb, id: Option<i64>, pairs: &[(&str, Value)]) -> Write {
     let fields = fields(pairs);
     let read = fields.keys().filter(|n| *n != "items").cloned().collect();
     let id = id.map(|id| id.to_string().into());
@@ -51,11 +51,11 @@ fn order(customer: i64) -> Write {
     Write { key: Some(("store_id".into(), "SF-801".into())), ..write }
 }
 
-async fn one(fake: &Fake, write: Write) -> Outcome {
+pub(super) async fn one(fake: &Fake, write: Write) -> Outcome {
     fake.connector.apply(&[write]).await.remove(0)
 }
 
-fn done(outcome: Outcome) -> (String, Record, Vec<String>) {
+pub(super) fn done(outcome: Outcome) -> (String, Record, Vec<String>) {
     match outcome {
         Outcome::Done { id, record, steps } => {
             let steps = steps.into_iter().map(|s| format!("{}: {}", s.name, s.outcome)).collect();
@@ -65,7 +65,7 @@ fn done(outcome: Outcome) -> (String, Record, Vec<String>) {
     }
 }
 
-fn rejected(outcome: Outcome) -> (String, String) {
+pub(super) fn rejected(outcome: Outcome) -> (String, String) {
     match outcome {
         Outcome::Rejected { code, message, .. } => (code, message),
         other => panic!("{other:?}"),
@@ -100,7 +100,7 @@ fn customers(n: i64) -> Vec<J> {
     (1..=n).map(|id| json!({"id": id, "first_name": format!("n{id}"), "reference": "", "email": format!("N{id}@demo.example")})).collect()
 }
 
-fn license(id: i64, at: &str) -> J {
+pub(super) fn license(id: i64, at: &str) -> J {
     json!({"id": id, "enabled": true, "updated_at": at, "product": {"id": 777}, "license_template": 640, "order": 5, "metadata": {}})
 }
 

@@ -2,10 +2,12 @@
 //!
 //! Two writes to one record or with one key wait for each other, so that a look before a create sees what was just made.
 
-use super::catalogue::{CATALOGUE, CUSTOMER, CUSTOMER_ACCOUNT, FEATURE, ORDER, type_of};
+use super::amend::amends;
+use super::catalogue::{CATALOGUE, CUSTOMER, CUSTOMER_ACCOUNT, FEATURE, LICENSE, ORDER, type_of};
 use super::list::Row;
 use super::outcome::{failed, rejected};
 use super::refusal::Refusal;
+use super::reset::resets;
 use super::{AT_ONCE, LicenseSpring, OneAtATime};
 use crate::connectors::ResourceSpec;
 use crate::plan::{Outcome, Verb, Write};
@@ -43,6 +45,8 @@ impl LicenseSpring {
                 let looked = key_of(write, resource).and_then(|key| found.get(&key)).cloned();
                 self.create_record(write, resource, looked).await
             }
+            Verb::Update if resource.name == LICENSE && resets(write) => self.reset(write, resource).await,
+            Verb::Update if resource.name == ORDER && amends(write) => self.amend(write, resource).await,
             Verb::Update => self.update(write, resource).await,
             Verb::Delete => self.delete(write, resource).await,
             Verb::Link | Verb::Advance | Verb::Bury | Verb::Mark | Verb::Forget | Verb::Repoint => {
@@ -61,6 +65,8 @@ impl LicenseSpring {
             Verb::Create if resource.name == ORDER => self.resolve_order(write, resource).await,
             Verb::Create if resource.name == FEATURE => self.resolve_feature(write, resource).await,
             Verb::Create => self.resolve_record(write, resource).await,
+            Verb::Update if resource.name == LICENSE && resets(write) => self.resolve_reset(write, resource).await,
+            Verb::Update if resource.name == ORDER && amends(write) => self.resolve_amend(write, resource).await,
             Verb::Update => self.resolve_update(write, resource).await,
             Verb::Delete => self.resolve_delete(write, resource).await,
             Verb::Link | Verb::Advance | Verb::Bury | Verb::Mark | Verb::Forget | Verb::Repoint => {
@@ -117,11 +123,21 @@ pub struct Locks(Mutex<HashMap<String, OneAtATime>>);
 impl Locks {
     fn of(&self, write: &Write) -> OneAtATime {
         let name = match (&write.id, &write.key) {
-            (Some(id), _) => format!("{} {id}", write.resource),
+            (Some(id), _) => return self.of_record(&write.resource, id.as_str()),
             (None, Some((field, value))) => format!("{} {field}={value}", write.resource),
             // Rows of one license have no key of their own.
             (None, None) => format!("{} of {:?}", write.resource, write.fields.get("license")),
         };
+        self.named(name)
+    }
+
+    /// Also for the licenses an order's change reaches: they are taken one at a time, while the order's own is held, and
+    /// nobody who holds a license's lock waits for an order's.
+    pub(super) fn of_record(&self, resource: &str, id: impl std::fmt::Display) -> OneAtATime {
+        self.named(format!("{resource} {id}"))
+    }
+
+    fn named(&self, name: String) -> OneAtATime {
         let mut locks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         locks.retain(|_, lock| Arc::strong_count(lock) > 1);
         locks.entry(name).or_default().clone()

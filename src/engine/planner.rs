@@ -8,7 +8,7 @@ use super::{
 use crate::connectors::Schema;
 use crate::plan::{Intent, Situation, Verb};
 use crate::record::{Fields, Life, RecordId, Side, Sides};
-use crate::rules::{ContactRule, Mapping, OnSalesforceDelete, Rules};
+use crate::rules::{ContactRule, Entry, Lens, Mapping, OnSalesforceDelete, Rules};
 use crate::store::{Candidate, Links, PairRead, Store, stamp};
 use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -105,16 +105,29 @@ impl Planner<'_> {
                 free.push((side, row.id.clone()));
             }
         }
-        if self.mapping.provisions {
-            let linked = pairs.iter().filter(|p| p.link.is_some()).filter_map(|p| p.staged.salesforce.as_ref());
-            self.store.note_to_tell(&linked.map(|row| row.id.as_str()).collect::<Vec<_>>())?;
-        }
+        self.note_to_tell(pairs)?;
         let planned = intents.len() as u64;
         self.store.record_plan(self.run, &intents, self.now)?;
         self.store.leave(&self.mapping.object, &left)?;
         self.store.park(self.run, &self.mapping.object, &parked, self.now)?;
         self.store.unpark(&self.mapping.object, &free)?;
         Ok(planned)
+    }
+
+    /// News of an order, or of one of its licenses, may change what is said of it even where nothing is written.
+    fn note_to_tell(&self, pairs: &[PairRead]) -> anyhow::Result<()> {
+        let news = || pairs.iter().filter(|p| p.link.is_some()).filter_map(|p| Some((p.staged.salesforce.as_ref()?, &p.base.salesforce)));
+        if self.mapping.provisions {
+            return self.store.note_to_tell(&news().map(|(row, _)| row.id.as_str()).collect::<Vec<_>>());
+        }
+        let names_order = |e: &&Entry| match &e.lens {
+            Lens::Reference { object } => self.rules.mapping(object).is_some_and(|m| m.provisions),
+            _ => false,
+        };
+        let field = self.mapping.entries.iter().find(names_order).and_then(|e| e.salesforce.first());
+        let (Some(field), "license") = (field, self.mapping.object.as_str()) else { return Ok(()) };
+        let named = news().flat_map(|(row, base)| [row.fields.get(field), base.as_ref().and_then(|b| b.get(field))]);
+        self.store.note_to_tell(&named.flatten().filter_map(|v| v.as_text()).collect::<Vec<_>>())
     }
 
     fn links(&self, pairs: &[PairRead], looks: &Looks) -> anyhow::Result<Links> {

@@ -152,7 +152,8 @@ impl Demo {
         say("An order is activated");
         let order = self.draft_with(sample, "LS-TEAM").context("the sample has no draft order for LS-TEAM")?;
         let before = self.salesforce_count("License__c");
-        let number = self.salesforce("Order", &order)["OrderNumber"].as_str().unwrap_or_default().to_owned();
+        let number = text(&self.salesforce("Order", &order), "OrderNumber");
+        println!("  while it is a draft, order {number} says: {}", text(&self.salesforce("Order", &order), "License_Preview__c"));
         self.pair.salesforce.world().activate_order(&order)?;
         self.until("its licenses are in Salesforce", |d| {
             d.salesforce_count("License__c") > before && d.salesforce_count("License__c") == d.platform_count(Object::License)
@@ -170,8 +171,16 @@ impl Demo {
             );
         }
 
+        println!("  and the order says: {}", self.order_says(&order));
+
         say("A feature is added on each side");
         self.features(&mine).await?;
+
+        say("The customer wants more: the order is amended");
+        self.amend(&order).await?;
+
+        say("A new machine: somebody ticks \"Reset Requested\" on the license");
+        self.reset(&mine).await?;
 
         say("A contact is deleted in Salesforce");
         let contact = sample.contacts[3].clone();
@@ -208,6 +217,54 @@ impl Demo {
         })
         .await?;
         self.tell()
+    }
+
+    fn order_says(&self, order: &str) -> String {
+        let order = self.salesforce("Order", order);
+        format!("{}. {}", text(&order, "License_Status__c"), text(&order, "License_Message__c"))
+    }
+
+    /// A draft again, two more of everything, active again.
+    async fn amend(&mut self, order: &str) -> anyhow::Result<()> {
+        let before = self.order_says(order);
+        let lines: Vec<Value> =
+            self.pair.salesforce.world().rows("OrderItem").into_iter().filter(|line| line["OrderId"] == json!(order)).collect();
+        {
+            let mut world = self.pair.salesforce.world();
+            world.update("Order", order, &json!({"Status": "Draft"}))?;
+            for line in &lines {
+                world.update("OrderItem", &text(line, "Id"), &json!({"Quantity": line["Quantity"].as_f64().unwrap_or_default() + 2.0}))?;
+            }
+            world.activate_order(order)?;
+        }
+        self.until("the order says what is licensed now", |d| {
+            let said = d.order_says(order);
+            said != before && said.starts_with("Provisioned") && !said.contains("draft")
+        })
+        .await?;
+        self.tell()?;
+        println!("  the order says: {}", self.order_says(order));
+        Ok(())
+    }
+
+    /// One reset, its outcome on the license, and nobody who activates afterwards is thrown out.
+    async fn reset(&mut self, licenses: &[Value]) -> anyhow::Result<()> {
+        let license = text(licenses.first().context("the order has no license")?, "Id");
+        let id = self.partner("license", &license)?;
+        self.pair.platform.world().activate(id, "old-machine", "cad-07").map_err(|e| anyhow::anyhow!("{e}"))?;
+        self.until("the activation is in Salesforce", |d| d.salesforce("License__c", &license)["Activations__c"].as_f64() == Some(1.0))
+            .await?;
+        self.edit_salesforce("License__c", &license, json!({"Reset_Requested__c": true}))?;
+        self.until("the box is cleared", |d| {
+            let shown = d.salesforce("License__c", &license);
+            shown["Reset_Requested__c"] == json!(false) && shown["Reset_Outcome__c"].is_string()
+        })
+        .await?;
+        self.pair.platform.world().activate(id, "new-machine", "cad-08").map_err(|e| anyhow::anyhow!("{e}"))?;
+        self.until("the new machine is in", |d| d.salesforce("License__c", &license)["Activations__c"].as_f64() == Some(1.0)).await?;
+        self.tell()?;
+        println!("  the license says: {}", text(&self.salesforce("License__c", &license), "Reset_Outcome__c"));
+        Ok(())
     }
 
     fn held_features(&self, license: i64) -> Vec<String> {

@@ -6,6 +6,7 @@ mod cli;
 mod commands;
 mod decisions;
 mod docs_sql;
+mod golden;
 mod licenses;
 mod licensespring;
 mod orders;

@@ -184,7 +184,8 @@ fn asked(write: &Write) -> Result<Asked, Refusal> {
 }
 
 fn released(activations: i64) -> String {
-    format!("released {activations} activations")
+    let noun = if activations == 1 { "activation" } else { "activations" };
+    format!("released {activations} {noun}")
 }
 
 fn in_doubt(now: i64, before: i64) -> String {

@@ -4,6 +4,9 @@ use crate::rig::Rig;
 use lockstep::sandbox::licensespring::Object;
 use serde_json::{Value, json};
 
+/// Feature codes with what may be consumed.
+type Limits = Vec<(String, i64)>;
+
 struct Desk {
     rig: Rig,
     account: String,
@@ -47,7 +50,7 @@ impl Desk {
     }
 
     /// Codes and limits of the features, as Salesforce and as the platform has them.
-    fn features(&self) -> (Vec<(String, i64)>, Vec<(String, i64)>) {
+    fn features(&self) -> (Limits, Limits) {
         let definitions = self.rig.ls_rows(Object::ProductFeature);
         let code =
             |row: &Value| definitions.iter().find(|d| d["id"] == row["product_feature"]).unwrap()["code"].as_str().unwrap().to_owned();
@@ -65,7 +68,7 @@ impl Desk {
     }
 
     fn in_step(&self, want: &[(&str, i64)]) {
-        let want: Vec<(String, i64)> = want.iter().map(|(code, n)| ((*code).to_owned(), *n)).collect();
+        let want: Limits = want.iter().map(|(code, n)| ((*code).to_owned(), *n)).collect();
         assert_eq!(self.features(), (want.clone(), want), "{}", self.rig.changes());
     }
 }

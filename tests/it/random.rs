@@ -42,8 +42,8 @@ struct Game {
     tokens: Vec<Token>,
     deleted: Vec<(&'static str, String)>,
     entries: Vec<(&'static str, String)>,
-    /// Licenses due, by order.
-    due: BTreeMap<String, usize>,
+    /// By order how many licenses it is due at least and at most: what is ordered now, and what ever was.
+    due: BTreeMap<String, (usize, usize)>,
     story: Vec<String>,
 }
 
@@ -127,7 +127,8 @@ impl Game {
         let quantity = 1 + u32::try_from(self.dice.roll(3)).unwrap();
         let order = self.rig.order(account, Some(contact), &[(&entry, quantity)]);
         self.rig.activate(&order);
-        self.due.insert(order.clone(), if code == "LS-PRO" { quantity as usize } else { 1 });
+        let due = if code == "LS-PRO" { quantity as usize } else { 1 };
+        self.due.insert(order.clone(), (due, due));
         self.tell(format!("sf order {order} {quantity} x {code} for {contact}"));
     }
 
@@ -139,7 +140,7 @@ impl Game {
 
     /// One thing a person does.
     fn edit(&mut self) {
-        match self.dice.roll(23) {
+        match self.dice.roll(27) {
             0 | 1 => {
                 let name = self.token();
                 let id = self.rig.account(&name);
@@ -259,8 +260,41 @@ impl Game {
                     self.tell(format!("ls delete feature {id} of {license}"));
                 }
             }
+            22 => self.amend(),
+            23 => {
+                let rows = self.rig.ls_rows(Object::License);
+                let Some(row) = self.dice.pick(&rows) else { return };
+                let (id, machine) = (row["id"].as_i64().unwrap(), self.token());
+                if self.rig.platform.world().activate(id, &machine, &machine).is_ok() {
+                    self.tell(format!("ls activation of {id} on {machine}"));
+                }
+            }
+            24 => {
+                let rows = self.rig.sf_rows("License__c");
+                let Some(row) = self.dice.pick(&rows) else { return };
+                let id = text(row, "Id");
+                self.rig.sf_update("License__c", &id, json!({"Reset_Requested__c": true}));
+                self.tell(format!("sf reset of {id}"));
+            }
             _ => self.feature_on_platform(),
         }
+    }
+
+    /// An order becomes a draft, gets another quantity, and is activated again.
+    fn amend(&mut self) {
+        let orders: Vec<String> = self.due.keys().cloned().collect();
+        let Some(order) = self.dice.pick(&orders).cloned() else { return };
+        let line = self.rig.sf_rows("OrderItem").into_iter().find(|l| text(l, "OrderId") == order).unwrap();
+        let quantity = 1 + self.dice.roll(5);
+        self.rig.sf_update("Order", &order, json!({"Status": "Draft"}));
+        self.rig.sf_update("OrderItem", &text(&line, "Id"), json!({"Quantity": quantity}));
+        self.rig.activate(&order);
+        let entry = text(&line, "PricebookEntryId");
+        let counted = self.entries.iter().any(|(code, id)| *code == "LS-PRO" && *id == entry);
+        if let (true, Some(due)) = (counted, self.due.get_mut(&order)) {
+            *due = (quantity, due.1.max(quantity));
+        }
+        self.tell(format!("sf order {order} amended to {quantity}"));
     }
 
     fn feature_in_salesforce(&mut self) {
@@ -411,6 +445,7 @@ impl Game {
             ("customers by reference", ids(&self.rig.ls_rows(Object::Customer), "reference")),
             ("orders by store id", ids(&self.rig.ls_rows(Object::Order), "store_id")),
             ("license rows by key", ids(&self.rig.sf_rows("License__c"), "License_Key__c")),
+            ("licenses by unit", ids(&self.rig.sf_rows("License__c"), "Order_Line__c")),
         ];
         let both = |rows: Vec<Value>, a: &str, b: &str| rows.iter().map(|r| format!("{} {}", text(r, a), text(r, b))).collect();
         lists.push(("features on the platform", both(self.rig.ls_rows(Object::LicenseFeature), "license", "product_feature")));
@@ -423,10 +458,20 @@ impl Game {
         }
         // An order whose customer was deleted before it was due says so, and issues nothing.
         let parked: BTreeSet<String> = self.rig.store().quarantine(100).unwrap().into_iter().map(|q| q.id).collect();
-        let due: usize = self.due.iter().filter(|(order, _)| !parked.contains(*order)).map(|(_, n)| n).sum();
+        let due = |pick: fn(&(usize, usize)) -> usize| -> usize {
+            self.due.iter().filter(|(order, _)| !parked.contains(*order)).map(|(_, n)| pick(n)).sum()
+        };
+        let (least, most) = (due(|n| n.0), due(|n| n.1));
         let (on_platform, in_salesforce) = (self.rig.ls_rows(Object::License).len(), self.rig.sf_rows("License__c").len());
-        if (on_platform, in_salesforce) != (due, due) {
-            self.fail(&format!("{due} licenses are due, the platform has {on_platform}, Salesforce shows {in_salesforce}"));
+        if on_platform != in_salesforce || !(least..=most).contains(&on_platform) {
+            self.fail(&format!("{least} to {most} licenses are due, the platform has {on_platform}, Salesforce shows {in_salesforce}"));
+        }
+        if let Some(ticked) = self.rig.sf_rows("License__c").iter().find(|l| l["Reset_Requested__c"] == json!(true)) {
+            self.fail(&format!("a reset has no outcome: {ticked}"));
+        }
+        let stands = |order: &&Value| !parked.contains(&text(order, "Id")) && text(order, "License_Status__c") != "Provisioned";
+        if let Some(order) = self.rig.sf_rows("Order").iter().find(stands) {
+            self.fail(&format!("an order does not say that it is provisioned: {order}"));
         }
         let (f, s) = (self.rig.ls_rows(Object::LicenseFeature).len(), self.rig.sf_rows("License_Feature__c").len());
         if f != s {

@@ -114,6 +114,7 @@ pub fn catalogue() -> Catalogue {
         writable("EndDate", FieldType::Date),
         writable("Licenses_Sold__c", FieldType::Integer),
         writable("Licenses_Active__c", FieldType::Integer),
+        writable("Last_Activation__c", FieldType::Instant),
     ];
     for name in ["BillToContactId", "ShipToContactId", "CustomerAuthorizedById", "License_Contact__c"] {
         order.push(writable(name, to("Contact")));
@@ -142,6 +143,11 @@ pub fn catalogue() -> Catalogue {
         writable("Activations__c", FieldType::Integer),
         writable("Max_Activations__c", FieldType::Integer),
         writable("Last_Check__c", FieldType::Instant),
+        writable("Last_Activation__c", FieldType::Instant),
+        writable("Reset_At__c", FieldType::Instant),
+        writable("Reset_Count__c", FieldType::Integer),
+        writable("Max_Consumption__c", FieldType::Integer),
+        writable("Total_Consumption__c", FieldType::Integer),
         writable("Valid_Until__c", FieldType::Date),
         FieldSpec { secret: true, ..writable("License_Key__c", text(255)) },
     ];

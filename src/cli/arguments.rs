@@ -1,6 +1,6 @@
 //! The global arguments and the list of commands. Each command's own arguments stand in its own file.
 
-use super::{check, completions, conflicts, demo, history, hold, init, once, plan, quarantine, resync, retry, run, sandbox, status};
+use super::{check, completions, conflicts, demo, history, hold, init, once, plan, quarantine, resync, retry, run, sandbox, status, why};
 use clap::{Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -37,6 +37,8 @@ pub enum Command {
     Check(check::Args),
     /// How things stand
     Status(status::Args),
+    /// Why an order, account, contact or license stands as it does, and who must act
+    Why(why::Args),
     /// The runs, one run, or the whole story of one record
     History(history::Args),
     /// Fields that both sides changed: what won, what lost, what waits for a person

@@ -2,6 +2,7 @@
 
 mod fields;
 mod online;
+mod products;
 mod steps;
 
 use super::{Exit, Out, Place};

@@ -1,5 +1,8 @@
 //! `lockstep plan`: what `once` would do, and why. The same engine, on a copy of the store, without hands.
 
+mod words;
+
+use self::words::{Names, Words, words};
 use super::{Exit, Out, Place, output::some};
 use crate::connectors::Writer;
 use crate::daemon::{Asked, connect};
@@ -39,6 +42,9 @@ struct Action<'a> {
     side: Side,
     verb: Verb,
     situation: &'a str,
+    /// The same in words, where it is about licenses.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    words: &'a [String],
     fields: Vec<Field<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     salesforce_id: Option<&'a str>,
@@ -105,7 +111,7 @@ pub fn run(args: &Args, place: &Place, out: &mut Out) -> anyhow::Result<Exit> {
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let report = runtime.block_on(rehearse(&task, Sides::new(&*sides.salesforce, &*sides.platform), &store, &options))?;
-    let summary = show(&store, &report, args.approve, out)?;
+    let summary = show(&store, &config.rules, &report, args.approve, out)?;
     out.flush()?;
     if let Some(error) = &report.error {
         anyhow::bail!("the plan is not whole: {error}");
@@ -144,7 +150,7 @@ async fn rehearse(task: &Task<'_>, sides: Sides<&dyn Writer>, copy: &Store, opti
 }
 
 /// Prints actions as they are read, so that a plan of any length fits.
-fn show(store: &Store, report: &Report, approved: bool, out: &mut Out) -> anyhow::Result<Summary> {
+fn show(store: &Store, rules: &Rules, report: &Report, approved: bool, out: &mut Out) -> anyhow::Result<Summary> {
     let mut summary = Summary::default();
     let mut first = true;
     if out.json {
@@ -158,11 +164,12 @@ fn show(store: &Store, report: &Report, approved: bool, out: &mut Out) -> anyhow
             return Ok(());
         }
         summary.count(&intent);
+        let words = words(&intent, &Names { store, rules })?;
         if out.json {
             out.text(if first { "" } else { "," })?;
-            out.text(serde_json::to_string(&action(&intent))?)?;
+            out.text(serde_json::to_string(&action(&intent, &words))?)?;
         } else {
-            print(&intent, out)?;
+            print(&intent, &words, out)?;
         }
         first = false;
         Ok(())
@@ -195,7 +202,7 @@ fn real(id: Option<&RecordId>) -> Option<&str> {
     id.map(RecordId::as_str).filter(|id| !id.starts_with('('))
 }
 
-fn action(intent: &Intent) -> Action<'_> {
+fn action<'a>(intent: &'a Intent, words: &'a Words) -> Action<'a> {
     let (salesforce_id, platform_id) = (real(intent.salesforce_id.as_ref()), real(intent.platform_id.as_ref()));
     Action {
         object: &intent.object,
@@ -203,13 +210,14 @@ fn action(intent: &Intent) -> Action<'_> {
         side: intent.side,
         verb: intent.verb,
         situation: intent.situation.as_str(),
+        words: &words.lines,
         fields: intent.moved.iter().map(|m| Field { name: &m.name, old: m.old.to_plain_json(), new: m.new.to_plain_json() }).collect(),
         salesforce_id,
         platform_id,
     }
 }
 
-fn print(intent: &Intent, out: &mut Out) -> anyhow::Result<()> {
+fn print(intent: &Intent, words: &Words, out: &mut Out) -> anyhow::Result<()> {
     let record = match (real(intent.salesforce_id.as_ref()), real(intent.platform_id.as_ref())) {
         (Some(s), Some(p)) => format!("{s} = {p}"),
         (Some(one), None) | (None, Some(one)) => one.to_owned(),
@@ -217,7 +225,10 @@ fn print(intent: &Intent, out: &mut Out) -> anyhow::Result<()> {
     };
     let place = if intent.verb.is_write() { format!(" on {}", intent.side) } else { String::new() };
     out.line(format_args!("{} {} {record}{place}: {}, {}", intent.verb, intent.object, intent.situation, intent.situation.when()))?;
-    for moved in &intent.moved {
+    for line in &words.lines {
+        out.line(format_args!("    {line}"))?;
+    }
+    for moved in intent.moved.iter().filter(|m| !words.covers.contains(&m.name)) {
         out.line(format_args!("    {}: {} → {}", moved.name, moved.old, moved.new))?;
     }
     Ok(())
@@ -363,7 +374,7 @@ mod tests {
         let report = rehearse(&task, Sides::new(&salesforce, &platform), &copy, &options).await.unwrap();
         let heard = Heard::default();
         let mut out = Out::to(heard.clone(), json);
-        let summary = show(&copy, &report, approve, &mut out).unwrap();
+        let summary = show(&copy, &rules, &report, approve, &mut out).unwrap();
         drop(out);
         assert_eq!(store.dump().unwrap(), before, "the state was touched");
         (String::from_utf8(heard.0.lock().unwrap().clone()).unwrap(), summary)

@@ -128,12 +128,14 @@ impl Apply<'_> {
             let intent = &stored.intent;
             log(intent, outcome);
             match outcome {
-                Outcome::Done { record, .. } => {
+                Outcome::Done { id, record, .. } => {
                     // A third value: the answer shows what neither we nor the plan knew.
-                    let more = record.as_ref().is_some_and(|r| intent.verb == Verb::Update && r.fields.len() > intent.fields.len());
-                    sum.again |= more && self.has_news(intent)?;
+                    let wrote = matches!(intent.verb, Verb::Create | Verb::Update);
+                    let more = record.as_ref().is_some_and(|r| wrote && r.fields.len() > intent.fields.len());
+                    sum.again |= more && self.has_news(intent, intent.side, Some(id))?;
                     // What gives is done; what takes, or is only reported, comes next.
-                    sum.again |= intent.situation == Situation::OrderAmended && self.news_on(intent, Side::Salesforce)?;
+                    let source = on(intent, Side::Salesforce);
+                    sum.again |= intent.situation == Situation::OrderAmended && self.has_news(intent, Side::Salesforce, source)?;
                 }
                 Outcome::Failed { code, .. } => {
                     sum.over_budget |= code == "budget";
@@ -147,12 +149,8 @@ impl Apply<'_> {
         Ok(())
     }
 
-    fn has_news(&self, intent: &Intent) -> anyhow::Result<bool> {
-        self.news_on(intent, intent.side)
-    }
-
-    fn news_on(&self, intent: &Intent, side: Side) -> anyhow::Result<bool> {
-        match on(intent, side) {
+    fn has_news(&self, intent: &Intent, side: Side, id: Option<&RecordId>) -> anyhow::Result<bool> {
+        match id {
             Some(id) => Ok(self.store.staged_fields(&intent.object, side, id.as_str())?.is_some()),
             None => Ok(false),
         }

@@ -395,7 +395,8 @@ impl Sum {
                 let waits = side == Side::Salesforce && amended.held_back.contains(name);
                 let held = sight.base[side].get(name);
                 if !mapped && !waits && held != Some(value) {
-                    if let (true, Some(held)) = (side == Side::Salesforce && own.contains(&name.as_str()), held) {
+                    let ours = side == Side::Salesforce && own.contains(&name.as_str());
+                    if let Some(held) = held.filter(|held| ours && !held.is_blank()) {
                         overwritten.push(Moved { name: name.clone(), old: held.clone(), new: value.clone() });
                     }
                     self.advance[side].insert(name.clone(), value.clone());

@@ -8,6 +8,7 @@ mod amend;
 mod apply;
 mod decide;
 mod diff;
+mod facts;
 mod guard;
 mod native;
 mod planner;
@@ -23,6 +24,11 @@ mod tell;
 #[cfg(test)]
 mod small_domain;
 
+pub use facts::{OrderStory, name_of, order_story};
 pub use native::native_fields;
 pub use rehearse::Rehearsal;
 pub use run::{Engine, Options, Report, RunKind, Trouble};
+pub use standing::{
+    Call, Due, LicenseFacts, Line, OrderFacts, OrderLink, Parked, Party, PartyState, Standing, contact_of, hide_keys, label, lines,
+    refers_to, standing, summary,
+};

@@ -7,6 +7,7 @@
 use super::{
     decide::{Ground, mask, unlinked},
     native::{ISSUED, LINES, planted_on_platform},
+    standing::issued,
 };
 use crate::plan::{Intent, Moved, Situation, Verb};
 use crate::record::{Fields, Side, Sides, Value};
@@ -36,7 +37,7 @@ pub enum Provision {
 pub type Refusal<C = &'static str> = (C, String);
 
 /// The most licenses one order may ask for: more is a typing error until a person says otherwise.
-const MOST_LICENSES: u64 = 10_000;
+pub const MOST_LICENSES: u64 = 10_000;
 
 pub fn provision(row: &StagedRow, ground: &Ground<'_>, mint: &mut dyn FnMut() -> String) -> Provision {
     match ready(row, ground) {
@@ -87,7 +88,7 @@ pub enum Timing {
 /// # Errors
 /// It cannot be told.
 pub fn timing(fields: &Fields, orders: &OrderRules) -> Result<Timing, Refusal> {
-    if orders.cancelled_when.holds(fields).map_err(|message| ("cancelled-when", message))? {
+    if orders.is_cancelled(fields).map_err(|message| ("cancelled-when", message))? {
         return Ok(Timing::Cancelled);
     }
     if !orders.provision_when.holds(fields).map_err(|message| ("provision-when", message))? {
@@ -132,13 +133,8 @@ impl Wanted {
     /// As a sales engineer reads it: how many licenses of what.
     #[must_use]
     pub fn words(&self) -> String {
-        let each = match (self.mode, self.quantity) {
-            (Quantity::Licenses, _) => String::new(),
-            (Quantity::Activations, 1) => " with 1 activation".to_owned(),
-            (Quantity::Activations, n) => format!(" with {n} activations"),
-        };
-        let policy = self.policy.as_ref().map_or(String::new(), |p| format!(", policy {p}"));
-        format!("{} × {}{each}{policy}", self.licenses(), self.product)
+        let activations = (self.mode == Quantity::Activations).then_some(self.quantity);
+        issued(self.licenses(), &self.product, self.policy.as_deref(), activations)
     }
 
     /// License number `unit` of the line, as a connector takes it.
@@ -200,7 +196,7 @@ fn wanted(line: &Fields, name: &str, rules: &Rules) -> Result<Option<Wanted>, Re
 }
 
 /// What the product of a line stands for: by the rules, else by its own fields in Salesforce. `None`: no license.
-fn rule(line: &Fields, name: &str, rules: &Rules) -> Result<Option<ProductRule>, Refusal> {
+pub fn rule(line: &Fields, name: &str, rules: &Rules) -> Result<Option<ProductRule>, Refusal> {
     let code = text(line, "ProductCode");
     match code.and_then(|code| rules.product(code)) {
         Some(ProductRule::NoLicense) => return Ok(None),
@@ -227,7 +223,7 @@ fn rule(line: &Fields, name: &str, rules: &Rules) -> Result<Option<ProductRule>,
     })
 }
 
-fn whole_quantity(line: &Fields) -> Result<u64, String> {
+pub fn whole_quantity(line: &Fields) -> Result<u64, String> {
     let shown = line.get("Quantity").map_or("nothing".to_owned(), ToString::to_string);
     let n = match line.get("Quantity") {
         Some(Value::Int(n)) => *n,
@@ -305,18 +301,13 @@ fn issue(
 /// One line as a sales engineer reads it: what, how many licenses, the ends of their keys.
 pub fn shown(item: &Fields, wanted: &Wanted) -> Moved {
     let licenses = item.get("licenses").and_then(Value::as_rows).unwrap_or_default();
-    let keys = licenses.iter().filter_map(|l| l.get("key")).map(mask).map(|k| k.as_text().unwrap_or_default().to_owned());
+    let keys: Vec<String> =
+        licenses.iter().filter_map(|l| l.get("key")).map(|key| mask(key).as_text().unwrap_or_default().to_owned()).collect();
     let line = item.get("line").and_then(Value::as_text).unwrap_or_default();
-    let count = Wanted {
-        mode: wanted.mode,
-        quantity: if wanted.mode == Quantity::Licenses { licenses.len() as u64 } else { wanted.quantity },
-        ..wanted.clone()
-    };
-    Moved {
-        name: format!("line {line}"),
-        old: Value::Null,
-        new: Value::Text(format!("{} ({})", count.words(), keys.collect::<Vec<_>>().join(", "))),
-    }
+    let quantity = if wanted.mode == Quantity::Licenses { licenses.len() as u64 } else { wanted.quantity };
+    let what = Wanted { quantity, ..wanted.clone() }.words();
+    let keys = format!("key{} {}", if keys.len() == 1 { "" } else { "s" }, keys.join(", "));
+    Moved { name: format!("line {line}"), old: Value::Null, new: Value::Text(format!("{what}, {keys}")) }
 }
 
 /// What a line was given so far. Kept with the base of the order, so that it moves in the commit that settles the giving.

@@ -1,6 +1,6 @@
 //! The real thing minus the hands: a writer that reads for real and only pretends to write, on a copy of the store.
 
-use crate::connectors::{Ask, Calls, Catalogue, Fault, Fetched, Identity, Page, Polled, Reader, Schema, Writer};
+use crate::connectors::{Ask, Calls, Catalogue, Fault, Fetched, Identity, Page, Polled, Reader, Schema, Vocabulary, Writer};
 use crate::plan::{Outcome, Verb, Write};
 use crate::record::{Fields, Record, RecordId, Side, Value};
 use async_trait::async_trait;
@@ -84,6 +84,10 @@ impl Reader for Rehearsal<'_> {
 
     async fn count(&self, resource: &str) -> Result<u64, Fault> {
         self.reader.count(resource).await
+    }
+
+    async fn vocabulary(&self) -> Result<Option<Vocabulary>, Fault> {
+        self.reader.vocabulary().await
     }
 
     fn calls(&self) -> Calls {

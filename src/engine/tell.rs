@@ -2,14 +2,16 @@
 //! are active, how a reset ended. Computed from the memory after every object had its turn; written where it differs.
 
 use super::{
+    facts::{name_of, order_facts, order_story},
     native::{RESET_REQUESTED, own_fields},
-    standing::{OrderFacts, standing},
+    provision::{Timing, preview, timing},
+    standing::standing,
 };
 use crate::connectors::Schema;
 use crate::plan::{Intent, Moved, Situation, Verb};
 use crate::record::{Fields, RecordId, Side, Sides, Value};
-use crate::rules::{Lens, Mapping, Rules, Translate};
-use crate::store::{Counted, Known, Links, ResetDone, Store};
+use crate::rules::{Lens, Mapping, Rules};
+use crate::store::{Counted, ResetDone, Shown, Store};
 use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -46,7 +48,7 @@ impl Tell<'_> {
         let ids: Vec<&str> = said.keys().map(String::as_str).collect();
         let mut planned = 0;
         for ids in ids.chunks(BATCH) {
-            let known = self.store.known_of(&mapping.object, ids.iter().copied())?;
+            let known = self.store.shown_of(&mapping.object, ids.iter().copied())?;
             let intents: Vec<Intent> = known.iter().filter_map(|k| differing(mapping, schema, k, &said[&k.id])).collect();
             planned += intents.len() as u64;
             self.store.record_plan(self.run, &intents, self.now)?;
@@ -75,16 +77,15 @@ impl Tell<'_> {
             Some(field) => Some(self.store.license_counts(field, &self.today())?),
             None => None,
         };
-        let held = self.store.holds()?.iter().any(|h| h.object == mapping.object && h.side == "platform" && h.verb == "create");
         let ids: Vec<String> = self.store.orders_to_tell(&mapping.object, field, self.since)?.into_iter().collect();
         let first_contacts = self.store.first_contacts()?;
         let mut planned = 0;
         for ids in ids.chunks(BATCH) {
             let mut intents = Vec::new();
-            for known in self.store.known_of(&mapping.object, ids.iter().map(String::as_str))? {
-                let counted = counts.as_ref().map(|c| c.get(&known.id).cloned().unwrap_or_default());
-                if let Some(said) = self.order(&known, counted, held, &first_contacts)? {
-                    intents.extend(differing(mapping, schema, &known, &said));
+            for shown in self.store.shown_of(&mapping.object, ids.iter().map(String::as_str))? {
+                let counted = counts.as_ref().map(|c| c.get(&shown.id).cloned().unwrap_or_default());
+                if let Some(said) = self.order(mapping, &shown, counted, &first_contacts)? {
+                    intents.extend(differing(mapping, schema, &shown, &said));
                 }
             }
             planned += intents.len() as u64;
@@ -93,44 +94,33 @@ impl Tell<'_> {
         Ok(planned)
     }
 
+    /// What is to stand on one order; `None` for one that is left alone.
     fn order(
         &self,
-        known: &Known,
+        mapping: &Mapping,
+        shown: &Shown,
         counted: Option<Counted>,
-        held: bool,
         first_contacts: &BTreeMap<String, String>,
     ) -> anyhow::Result<Option<Fields>> {
-        let text = |name: &str| known.fields.get(name).and_then(Value::as_text);
-        let account = text("AccountId").unwrap_or_default();
-        let facts = OrderFacts {
-            fields: known.fields.clone(),
-            platform_id: known.link.as_ref().map(|(_, id)| id.clone()),
-            base: known.base.clone(),
-            quarantine: known.quarantine.clone(),
-            unknown: known.unknown,
-            held,
-            failed: known.failed.clone(),
-            licenses_here: counted.as_ref().map_or(u64::MAX, |c| c.sold),
-            first_contact: first_contacts.get(account).cloned(),
-            parent_trouble: None,
-        };
-        let links = self.links(&facts)?;
-        let facts = OrderFacts { parent_trouble: self.parent_trouble(&facts, &links)?, ..facts };
-        let names = |object: &str, id: &str| self.name(object, id);
-        let Some(standing) = standing(&facts, self.rules, &links, &names) else { return Ok(None) };
-        let value = |text: Option<String>| text.map_or(Value::Null, |t| Value::Text(whole_or_said(&t)));
-        let mut said = Fields::from([
-            ("License_Status__c".to_owned(), standing.status.map_or(Value::Null, Value::text)),
-            ("License_Message__c".to_owned(), value(standing.message)),
-        ]);
-        // A draft that nobody has touched since licensing began is left alone.
-        let begun = self.rules.orders.as_ref().map(|o| o.provision_from.as_str()).unwrap_or_default();
-        let fresh = known.link.is_some() || known.stamp.as_deref().is_some_and(|at| at >= begun);
-        let told = known.fields.get("License_Preview__c").is_some_and(|v| !v.is_blank());
-        if fresh || told {
-            said.insert("License_Preview__c".to_owned(), value(standing.preview));
+        let Some(orders) = &self.rules.orders else { return Ok(None) };
+        let at = timing(&shown.fields, orders);
+        if shown.link.is_none() && at == Ok(Timing::Historic) {
+            return Ok(None);
         }
-        if let Some((_, id)) = &known.link {
+        let text = |text: String| if text.is_empty() { Value::Null } else { Value::Text(text) };
+        let mut said = Fields::new();
+        let draft = shown.link.is_none() && matches!(at, Ok(Timing::NotYet | Timing::Cancelled));
+        let (status, message) = if draft { (None, String::new()) } else { self.standing(mapping, shown, counted.as_ref())? };
+        said.insert("License_Status__c".to_owned(), status.map_or(Value::Null, Value::text));
+        said.insert("License_Message__c".to_owned(), text(message));
+        // A draft that nobody has touched since licensing began is left alone.
+        let fresh = shown.link.is_some() || shown.stamp.as_deref().is_some_and(|at| at >= orders.provision_from.as_str());
+        let told = shown.fields.get("License_Preview__c").is_some_and(|v| !v.is_blank());
+        if fresh || told {
+            let preview = if draft && at == Ok(Timing::NotYet) { self.preview(shown, first_contacts)? } else { None };
+            said.insert("License_Preview__c".to_owned(), preview.map_or(Value::Null, |p| text(whole_or_said(&p))));
+        }
+        if let Some((_, id)) = &shown.link {
             said.insert("License_Platform_Id__c".to_owned(), Value::text(id.clone()));
             if let Some(counted) = counted {
                 said.insert("Licenses_Sold__c".to_owned(), number(counted.sold));
@@ -141,38 +131,30 @@ impl Tell<'_> {
         Ok(Some(said))
     }
 
-    fn links(&self, facts: &OrderFacts) -> anyhow::Result<Links> {
-        let mut wanted: Sides<BTreeSet<(String, String)>> = Sides::default();
-        let mut add = |object: &str, id: Option<&str>| wanted.salesforce.extend(id.map(|id| (object.to_owned(), id.to_owned())));
-        let text = |name: &str| facts.fields.get(name).and_then(Value::as_text);
-        add("account", text("AccountId"));
-        for field in self.rules.orders.iter().flat_map(|o| &o.contact).filter_map(|c| c.field()) {
-            add("contact", text(field));
+    /// The same words as `lockstep why` has.
+    fn standing(&self, mapping: &Mapping, shown: &Shown, counted: Option<&Counted>) -> anyhow::Result<(Option<&'static str>, String)> {
+        let Some(known) = self.store.known(&mapping.object, Side::Salesforce, &shown.id)? else { return Ok((None, String::new())) };
+        // Where licenses are not counted nothing is said of their number.
+        let back = counted.map_or(u64::MAX, |c| c.sold);
+        let mut standing = standing(self.rules, &order_facts(self.store, self.rules, &known, back)?.facts);
+        if standing.status == Some("Partly") {
+            standing = super::standing::standing(self.rules, &order_story(self.store, self.rules, &known)?.facts);
         }
-        add("contact", facts.first_contact.as_deref());
-        self.store.links_for(&wanted)
+        Ok((standing.status, standing.message))
     }
 
-    /// Why the record an order waits for is not on the platform, if there is a reason but time.
-    fn parent_trouble(&self, facts: &OrderFacts, links: &Links) -> anyhow::Result<Option<String>> {
-        let text = |name: &str| facts.fields.get(name).and_then(Value::as_text);
-        let contact = self.rules.orders.as_ref().and_then(|o| super::provision::contact(&facts.fields, o, facts.first_contact.as_deref()));
-        for (object, id) in [("account", text("AccountId")), ("contact", contact.map(|(_, id)| id))] {
-            let Some(id) = id.filter(|id| links.to_platform(object, id).is_none()) else { continue };
-            let Some(parent) = self.store.known_of(object, std::iter::once(id))?.pop() else {
-                return Ok(Some(format!("Salesforce shows no such {object}, or it is not in the rules' scope")));
-            };
-            let left = parent.situation.as_deref().filter(|s| *s == "out-of-scope").map(|_| format!("the rules leave that {object} out"));
-            return Ok(parent.quarantine.map(|(_, message)| message).or(left));
-        }
-        Ok(None)
+    fn preview(&self, shown: &Shown, first_contacts: &BTreeMap<String, String>) -> anyhow::Result<Option<String>> {
+        let text = |name: &str| shown.fields.get(name).and_then(Value::as_text);
+        let first = text("AccountId").and_then(|account| first_contacts.get(account)).map(String::as_str);
+        let mut wanted: Sides<BTreeSet<(String, String)>> = Sides::default();
+        let named = self.rules.orders.iter().flat_map(|o| &o.contact).filter_map(|c| c.field()).filter_map(text);
+        wanted.salesforce.extend(named.chain(first).map(|id| ("contact".to_owned(), id.to_owned())));
+        let links = self.store.links_for(&wanted)?;
+        Ok(preview(&shown.fields, self.rules, &links, first, &|object, id| self.name(object, id)))
     }
 
     fn name(&self, object: &str, id: &str) -> Option<String> {
-        let known = self.store.known_of(object, std::iter::once(id)).ok()?.pop()?;
-        let text = |name: &str| known.fields.get(name).and_then(Value::as_text).filter(|t| !t.is_empty());
-        let person = [text("FirstName"), text("LastName")].into_iter().flatten().collect::<Vec<_>>().join(" ");
-        text("Name").map(str::to_owned).or_else(|| (!person.is_empty()).then_some(person)).or_else(|| text("Email").map(str::to_owned))
+        name_of(&self.store.known(object, Side::Salesforce, id).ok()??)
     }
 
     fn accounts(&self) -> anyhow::Result<BTreeMap<String, Fields>> {
@@ -229,7 +211,7 @@ fn whole_or_said(text: &str) -> String {
 }
 
 /// The write that brings the record's own fields to what is said; a field that may not be read or written is left out.
-fn differing(mapping: &Mapping, schema: &Schema, known: &Known, said: &Fields) -> Option<Intent> {
+fn differing(mapping: &Mapping, schema: &Schema, known: &Shown, said: &Fields) -> Option<Intent> {
     let may = |name: &str| schema.fields.get(name).is_some_and(|f| f.updateable);
     let mut fields = Fields::new();
     for (name, value) in said {

@@ -216,6 +216,15 @@ impl OrderRules {
     pub const PROVISION_WHEN: &str = r#"StatusCode == "Activated""#;
     /// Salesforce knows only drafts and activated orders; that one is called off is said by the word of its status.
     pub const CANCELLED_WHEN: &str = r#"Status in ["Cancelled", "Canceled"]"#;
+
+    /// Whether the order is called off. What is not shown calls nothing off.
+    ///
+    /// # Errors
+    /// It cannot be judged.
+    pub fn is_cancelled(&self, order: &crate::record::Fields) -> Result<bool, String> {
+        let shown = self.cancelled_when.fields.iter().all(|name| order.contains_key(name));
+        if shown { self.cancelled_when.holds(order) } else { Ok(false) }
+    }
 }
 
 /// A line was added to a provisioned order, or its quantity raised.

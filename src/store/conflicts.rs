@@ -24,7 +24,7 @@ pub struct ConflictRow {
     pub at: String,
 }
 
-fn conflict_from(row: &Row<'_>) -> rusqlite::Result<ConflictRow> {
+pub(super) fn conflict_from(row: &Row<'_>) -> rusqlite::Result<ConflictRow> {
     let value = |name: &str| -> rusqlite::Result<Value> { Ok(serde_json::from_str(&row.get::<_, String>(name)?).unwrap_or(Value::Null)) };
     Ok(ConflictRow {
         id: row.get("id")?,

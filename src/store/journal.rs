@@ -48,19 +48,23 @@ fn from_json<T: serde::de::DeserializeOwned>(text: &str) -> rusqlite::Result<T> 
     serde_json::from_str(text).map_err(|e| rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, Box::new(e)))
 }
 
+pub(super) fn state_of(word: &str) -> IntentState {
+    match word {
+        "planned" => IntentState::Planned,
+        "promised" => IntentState::Promised,
+        "unknown" => IntentState::Unknown,
+        "done" => IntentState::Done,
+        "rejected" => IntentState::Rejected,
+        _ => IntentState::Dropped,
+    }
+}
+
 fn stored_from(row: &Row<'_>) -> rusqlite::Result<StoredIntent> {
     let text = |name: &str| row.get::<_, String>(name);
     let settlement: Settlement = from_json(&text("advance")?)?;
     let unknown = |what: &str| rusqlite::Error::InvalidColumnName(what.to_owned());
     Ok(StoredIntent {
-        state: match text("state")?.as_str() {
-            "planned" => IntentState::Planned,
-            "promised" => IntentState::Promised,
-            "unknown" => IntentState::Unknown,
-            "done" => IntentState::Done,
-            "rejected" => IntentState::Rejected,
-            _ => IntentState::Dropped,
-        },
+        state: state_of(&text("state")?),
         run: row.get("run_id")?,
         intent: Intent {
             id: row.get("id")?,
@@ -429,12 +433,15 @@ fn carried_out(
                 unconfirmed = answer.is_none();
                 bases[intent.side] = answer.unwrap_or(&intent.fields).clone();
             }
+            if intent.verb == Verb::Create {
+                unfill(&mut bases[intent.side], intent);
+            }
             for side in Side::BOTH {
                 set_base(tx, link, side, &bases[side], unconfirmed && side == intent.side)?;
                 tx.prepare_cached("DELETE FROM staged_key WHERE object = ?1 AND id = ?2")?
                     .execute(params![object, ids[Side::Platform].as_str()])?;
                 if intent.verb == Verb::Create && side == intent.side {
-                    forget(tx, object, side, ids[side].as_str())?;
+                    restage(tx, run, object, side, ids[side], link, &bases[side], answer, &intent.fields)?;
                 }
                 consume(tx, object, side, ids[side].as_str(), link)?;
             }
@@ -571,6 +578,15 @@ fn link_up(tx: &Transaction<'_>, run: i64, object: &str, ids: Sides<&RecordId>, 
     tx.prepare_cached("INSERT INTO link (object, salesforce_id, platform_id, linked_at, run_id) VALUES (?1, ?2, ?3, ?4, ?5)")?
         .execute(params![object, ids[Side::Salesforce].as_str(), ids[Side::Platform].as_str(), stamp(now), run])?;
     Ok(Ok(tx.last_insert_rowid()))
+}
+
+/// What a create did not send was never agreed on: what stands there is news of that side, be it a default of its own, or
+/// an edit of somebody who was quicker than our look at a create whose answer was lost.
+fn unfill(base: &mut Fields, intent: &Intent) {
+    let ours = |name: &String| intent.fields.contains_key(name) || intent.key.as_ref().is_some_and(|(key, _)| key == name);
+    for (_, value) in base.iter_mut().filter(|(name, value)| !ours(name) && !value.is_blank()) {
+        *value = Value::Null;
+    }
 }
 
 fn set_base(tx: &Transaction<'_>, link: i64, side: Side, fields: &Fields, unconfirmed: bool) -> rusqlite::Result<()> {

@@ -17,6 +17,7 @@ mod sentinel;
 mod stage;
 mod told;
 mod views;
+mod why;
 
 pub use adopt::PairRow;
 pub use conflicts::ConflictRow;
@@ -29,8 +30,9 @@ pub use quarantine::QuarantineRow;
 pub use requests::Request;
 pub use runs::{RunCounts, RunRow, SidesJson};
 pub use stage::{Staged, StagedCounts};
-pub use told::{Counted, Known, ResetDone};
+pub use told::{Counted, ResetDone, Shown};
 pub use views::Table;
+pub use why::{Hit, Known, News, NewsRest, Told};
 
 /// Seconds-precision UTC text, the only form in which the store keeps instants.
 #[must_use]

@@ -4,7 +4,7 @@ use super::{Store, links::count, stamp};
 use crate::plan::{Intent, Situation};
 use crate::record::{RecordId, Side};
 use chrono::{DateTime, Duration, Utc};
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{OptionalExtension, Row, Transaction, params};
 
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct QuarantineRow {
@@ -99,6 +99,20 @@ pub(super) fn release_settled(tx: &Transaction<'_>, object: &str, side: Side, id
     if open { Ok(()) } else { release(tx, object, side, id) }
 }
 
+pub(super) fn row_from(row: &Row<'_>) -> rusqlite::Result<QuarantineRow> {
+    Ok(QuarantineRow {
+        object: row.get("object")?,
+        side: Side::parse(&row.get::<_, String>("side")?).unwrap_or(Side::Platform),
+        id: row.get("id")?,
+        situation: row.get("situation")?,
+        code: row.get("code")?,
+        message: row.get("message")?,
+        since: row.get("since")?,
+        attempts: row.get("attempts")?,
+        next_try_at: row.get("next_try_at")?,
+    })
+}
+
 impl Store {
     /// Salesforce records of an object that are parked with one of these codes.
     pub fn parked_with(&self, object: &str, codes: &[&str]) -> anyhow::Result<Vec<RecordId>> {
@@ -146,21 +160,7 @@ impl Store {
 
     pub fn quarantine(&self, limit: u32) -> anyhow::Result<Vec<QuarantineRow>> {
         self.read(|c| {
-            c.prepare("SELECT * FROM quarantine ORDER BY since DESC, object, id LIMIT ?1")?
-                .query_map([limit], |row| {
-                    Ok(QuarantineRow {
-                        object: row.get("object")?,
-                        side: Side::parse(&row.get::<_, String>("side")?).unwrap_or(Side::Platform),
-                        id: row.get("id")?,
-                        situation: row.get("situation")?,
-                        code: row.get("code")?,
-                        message: row.get("message")?,
-                        since: row.get("since")?,
-                        attempts: row.get("attempts")?,
-                        next_try_at: row.get("next_try_at")?,
-                    })
-                })?
-                .collect()
+            c.prepare("SELECT * FROM quarantine ORDER BY since DESC, object, id LIMIT ?1")?.query_map([limit], row_from)?.collect()
         })
     }
 

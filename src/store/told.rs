@@ -11,18 +11,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// One Salesforce record as it is known: with its news, or as its base has it.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Known {
+pub struct Shown {
     pub id: String,
     pub fields: Fields,
-    pub base: Fields,
     pub link: Option<(i64, String)>,
-    pub situation: Option<String>,
     pub stamp: Option<String>,
-    pub quarantine: Option<(String, String)>,
-    /// A write was promised or sent, and is not settled.
-    pub unknown: bool,
-    /// Message of its last write, if that failed and nothing was done since.
-    pub failed: Option<String>,
 }
 
 /// The licenses that Salesforce has of one order.
@@ -43,14 +36,14 @@ pub struct ResetDone {
     pub local: bool,
 }
 
-fn known(c: &Connection, object: &str, id: &str) -> rusqlite::Result<Option<Known>> {
+fn shown(c: &Connection, object: &str, id: &str) -> rusqlite::Result<Option<Shown>> {
     let parse = |json: String| fields_parse(&json).unwrap_or_default();
-    let staged: Option<(String, Option<String>, Option<String>, String)> = c
-        .prepare_cached("SELECT fields, situation, stamp, life FROM staged WHERE object = ?1 AND side = 'salesforce' AND id = ?2")?
-        .query_row(params![object, id], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?)))
+    let staged: Option<(String, Option<String>, String)> = c
+        .prepare_cached("SELECT fields, stamp, life FROM staged WHERE object = ?1 AND side = 'salesforce' AND id = ?2")?
+        .query_row(params![object, id], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))
         .optional()?;
     let link = link_by(c, object, Side::Salesforce, id)?;
-    let live = link.as_ref().is_none_or(|l| l.state == super::LinkState::Live) && staged.as_ref().is_none_or(|s| s.3 == "live");
+    let live = link.as_ref().is_none_or(|l| l.state == super::LinkState::Live) && staged.as_ref().is_none_or(|s| s.2 == "live");
     if !live || (staged.is_none() && link.is_none()) {
         return Ok(None);
     }
@@ -58,32 +51,11 @@ fn known(c: &Connection, object: &str, id: &str) -> rusqlite::Result<Option<Know
         Some(link) => base_of(c, link.id, Side::Salesforce)?.unwrap_or_default(),
         None => Fields::new(),
     };
-    let quarantine = c
-        .prepare_cached("SELECT code, message FROM quarantine WHERE object = ?1 AND side = 'salesforce' AND id = ?2")?
-        .query_row(params![object, id], |r| Ok((r.get(0)?, r.get(1)?)))
-        .optional()?;
-    let last: Option<(String, Option<String>)> = c
-        .prepare_cached(
-            "SELECT state, message FROM intent WHERE salesforce_id = ?2 AND object = ?1 AND side = 'platform' AND verb IN ('create','update')
-             AND state <> 'planned' ORDER BY id DESC LIMIT 1",
-        )?
-        .query_row(params![object, id], |r| Ok((r.get(0)?, r.get(1)?)))
-        .optional()?;
-    let (situation, stamp, fields) = match staged {
-        Some((json, situation, stamp, _)) => (situation, stamp, parse(json)),
-        None => (None, None, base.clone()),
+    let (stamp, fields) = match staged {
+        Some((json, stamp, _)) => (stamp, parse(json)),
+        None => (None, base),
     };
-    Ok(Some(Known {
-        id: id.to_owned(),
-        fields,
-        base,
-        link: link.map(|l| (l.id, l.platform_id.as_str().to_owned())),
-        situation,
-        stamp,
-        quarantine,
-        unknown: last.as_ref().is_some_and(|(state, _)| state == "promised" || state == "unknown"),
-        failed: last.filter(|(state, _)| state == "dropped").and_then(|(_, message)| message),
-    }))
+    Ok(Some(Shown { id: id.to_owned(), fields, link: link.map(|l| (l.id, l.platform_id.as_str().to_owned())), stamp }))
 }
 
 impl Store {
@@ -172,11 +144,11 @@ impl Store {
     }
 
     /// What is known of these Salesforce records; those that are gone are left out.
-    pub fn known_of<'a>(&self, object: &str, ids: impl Iterator<Item = &'a str>) -> anyhow::Result<Vec<Known>> {
+    pub fn shown_of<'a>(&self, object: &str, ids: impl Iterator<Item = &'a str>) -> anyhow::Result<Vec<Shown>> {
         self.read(|c| {
             let mut found = Vec::new();
             for id in ids {
-                found.extend(known(c, object, id)?);
+                found.extend(shown(c, object, id)?);
             }
             Ok(found)
         })

@@ -135,6 +135,28 @@ fn an_operators_first_hour() {
     }
 }
 
+/// What `[products]` names must be on the platform; each name that is not is told with its line.
+#[test]
+fn check_online_holds_the_products_against_the_platform() {
+    let sandbox = Sandbox::start(&["--sample"]);
+    let sound = sandbox.json(&["check", "--online", "--json"]);
+    assert_eq!((&sound["ok"], &sound["products"]), (&json!(true), &json!([])), "{sound}");
+    let rules = crate::rig::SHIPPED
+        .replace("product = \"orbit-pro\", policy = \"orbit-pro-1y\"", "product = \"orbit-prp\", policy = \"orbit-pro-1y\"")
+        .replace("policy = \"orbit-team-1y\"", "policy = \"orbit-team-2y\", features = [\"time-travel\"]");
+    fs::write(sandbox.dir.path().join("sync-rules.toml"), rules).unwrap();
+    let answer = sandbox.json(&["check", "--online", "--json"]);
+    assert_eq!(answer["ok"], false);
+    let codes: Vec<(&str, &str)> =
+        answer["products"].as_array().unwrap().iter().map(|f| (f["entry"].as_str().unwrap(), f["code"].as_str().unwrap())).collect();
+    assert_eq!(codes[0], ("LS-PRO", "unknown-product"), "{answer}");
+    assert!(codes.contains(&("LS-TEAM", "unknown-policy")) && codes.contains(&("LS-TEAM", "unknown-feature")), "{answer}");
+    let output = sandbox.lockstep(&["check", "--online"]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("the platform has no product orbit-prp") && said.contains("(there is: orbit-pro"), "{said}");
+}
+
 #[test]
 fn one_object_on_stdout_even_when_it_fails() {
     let mut sandbox = Sandbox::start(&[]);

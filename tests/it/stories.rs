@@ -123,6 +123,9 @@ async fn features_travel_both_ways() {
     assert_eq!(report.outcome, "ok", "{}", rig.changes());
     let on_platform: Vec<_> = rig.ls_rows(Object::LicenseFeature).into_iter().filter(|f| f["license"] == json!(platform_license)).collect();
     assert_eq!(on_platform.len(), before.len() + 1, "{on_platform:#?}");
+    // What the platform knows about it comes back in the same run.
+    let row = rig.sf_rows("License_Feature__c").into_iter().find(|r| r["Code__c"] == json!(added)).unwrap();
+    assert_eq!((row["Feature_Type__c"].as_str(), row["Max_Consumption__c"].as_f64()), (Some("activation"), Some(0.0)), "{}", rig.changes());
     rig.quiet().await;
     // Removed on the platform: gone only after a second look.
     rig.platform.world().remove_feature(platform_license, &added).unwrap();

@@ -290,3 +290,22 @@ async fn a_state_belongs_to_one_connection() {
     assert_eq!(report.outcome, "failed");
     assert!(report.error.unwrap_or_default().contains("belongs to connection"), "said");
 }
+
+/// S1: a customer whose create was never answered is edited by somebody before we look at it again.
+#[tokio::test]
+async fn an_edit_before_a_lost_create_is_settled_is_news() {
+    let rig = Rig::start().await;
+    let acme = rig.account("Acme");
+    let anna = rig.contact(&acme, "Anna", "Kelly", "anna@acme.example");
+    rig.platform_fault(json!({"on": "POST /api/v1/customers/", "do": "reset_after"}));
+    rig.platform_fault(json!({"on": "GET /api/v1/customers/?reference", "nth": 2, "times": 60, "do": "html_200"}));
+    rig.once().await;
+    rig.clear_faults();
+    let id = rig.ls_id(Object::Customer, "reference", &anna);
+    assert_eq!(rig.store().open_promises("contact").unwrap().len(), 1, "{}", rig.changes());
+    rig.ls_update(Object::Customer, id, json!({"city": "Bern"}));
+    rig.tick(120);
+    rig.once().await;
+    assert_eq!(rig.sf("Contact", &anna)["MailingCity"], "Bern", "{}", rig.changes());
+    rig.quiet().await;
+}

@@ -2,6 +2,7 @@
 
 use super::{
     fields::{self, Row},
+    products::{self, Finding},
     steps::{self, Mark, Step},
 };
 use crate::cli::{
@@ -9,9 +10,10 @@ use crate::cli::{
     output::{some, table},
 };
 use crate::config::Config;
-use crate::connectors::{Fault, Identity, Schema, Writer};
+use crate::connectors::{Fault, Identity, Schema, Vocabulary, Writer};
 use crate::daemon::connect;
 use crate::record::{Side, Sides};
+use crate::rules::parse;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -27,6 +29,9 @@ struct Answer<'a> {
     problems: [(); 0],
     systems: Sides<System>,
     fields: &'a [Row],
+    /// Absent where the platform publishes no names, or could not be asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    products: Option<&'a [Finding]>,
     steps: &'a [Step],
     fix: &'a [String],
 }
@@ -47,7 +52,12 @@ pub(super) fn run(place: &Place, out: &mut Out) -> anyhow::Result<Exit> {
     let config = place.config()?;
     let sides = connect(&config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let seen = runtime.block_on(async { Sides::new(look(&config, &*sides.salesforce).await, look(&config, &*sides.platform).await) });
+    let (seen, words) = runtime.block_on(async {
+        let seen = Sides::new(look(&config, &*sides.salesforce).await, look(&config, &*sides.platform).await);
+        // Nobody to ask: the fault of the identity says it already.
+        let words = if seen.platform.identity.is_ok() { sides.platform.vocabulary().await } else { Ok(None) };
+        (seen, words)
+    });
 
     let mut fix = foreign(place, &seen)?;
     fix.extend(mismatch(&config, &seen));
@@ -61,12 +71,14 @@ pub(super) fn run(place: &Place, out: &mut Out) -> anyhow::Result<Exit> {
         }
     }
     fix.extend(rows.iter().filter_map(Row::complaint));
+    let products = sold(&config, words, &mut fix);
     let steps = steps::steps(&config.rules, &seen.salesforce, &rows);
     let ok = fix.is_empty() && steps.iter().all(|step| step.mark != Mark::Failed);
     if out.json {
-        out.json(&Answer { ok, problems: [], systems: seen.as_ref().map(System::of), fields: &rows, steps: &steps, fix: &fix })?;
+        let systems = seen.as_ref().map(System::of);
+        out.json(&Answer { ok, problems: [], systems, fields: &rows, products: products.as_deref(), steps: &steps, fix: &fix })?;
     } else {
-        print(&seen, &rows, &steps, &fix, out)?;
+        print(&config, &seen, (&rows, products.as_deref(), &steps), &fix, out)?;
     }
     Ok(if ok { Exit::InStep } else { Exit::Error })
 }
@@ -81,6 +93,32 @@ async fn look(config: &Config, writer: &dyn Writer) -> Seen {
         Err(fault) => Err(fault.clone()),
     };
     Seen { identity, schema }
+}
+
+/// What `[products]` names, held against what the platform sells. `None`: it was not told.
+fn sold(config: &Config, words: Result<Option<Vocabulary>, Fault>, fix: &mut Vec<String>) -> Option<Vec<Finding>> {
+    if products::licensed(&config.rules) == 0 {
+        return None;
+    }
+    match words {
+        Ok(None) => None,
+        Ok(Some(words)) => {
+            // The file was read a moment ago, so it is sound; a line number is all that is wanted of it.
+            let findings = match parse(&config.source) {
+                Ok(file) => products::judge(&config.rules, &words, &products::lines(&file, &config.source)),
+                Err(_) => products::judge(&config.rules, &words, &|_| 0),
+            };
+            fix.extend(findings.iter().map(Finding::complaint));
+            Some(findings)
+        }
+        Err(fault) => {
+            fix.push(format!(
+                "{}: products, policies and features could not be read, so [products] is not checked: {fault}",
+                Side::Platform
+            ));
+            None
+        }
+    }
 }
 
 /// The state was built with another org or company.
@@ -123,7 +161,9 @@ impl System {
     }
 }
 
-fn print(seen: &Sides<Seen>, rows: &[Row], steps: &[Step], fix: &[String], out: &mut Out) -> anyhow::Result<()> {
+type Looked<'a> = (&'a [Row], Option<&'a [Finding]>, &'a [Step]);
+
+fn print(config: &Config, seen: &Sides<Seen>, (rows, products, steps): Looked<'_>, fix: &[String], out: &mut Out) -> anyhow::Result<()> {
     for side in Side::BOTH {
         match &seen[side].identity {
             Ok(i) => {
@@ -136,6 +176,14 @@ fn print(seen: &Sides<Seen>, rows: &[Row], steps: &[Step], fix: &[String], out: 
         let cells: Vec<Vec<String>> = rows.iter().map(Row::cells).collect();
         out.line("")?;
         out.text(table(&["", "object", "side", "field", "read", "create", "update", "wanted"], &cells))?;
+    }
+    if let Some(findings) = products {
+        let lines = some(products::licensed(&config.rules), "line");
+        out.line("")?;
+        match findings.len() as u64 {
+            0 => out.line(format_args!("✓ [products]: {lines} checked, all products, policies and features are on the platform"))?,
+            n => out.line(format_args!("✗ [products]: {lines} checked, {} to fix", some(n, "name")))?,
+        }
     }
     out.line("\nSalesforce set-up, as numbered in docs/salesforce-setup.md:")?;
     for step in steps {

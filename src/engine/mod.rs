@@ -25,7 +25,7 @@ mod tell;
 mod small_domain;
 
 pub use facts::{OrderStory, name_of, order_story};
-pub use native::native_fields;
+pub use native::{native_fields, own_fields};
 pub use rehearse::Rehearsal;
 pub use run::{Engine, Options, Report, RunKind, Trouble};
 pub use standing::{

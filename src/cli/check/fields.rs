@@ -1,7 +1,7 @@
 //! What the rules want of each field, held against what the side lets our user do.
 
 use crate::connectors::{Catalogue, Schema};
-use crate::engine::native_fields;
+use crate::engine::{native_fields, own_fields};
 use crate::record::Side;
 use crate::rules::{Mapping, Rules};
 use serde::Serialize;
@@ -78,10 +78,33 @@ pub(super) fn rows(rules: &Rules, side: Side, schemas: &BTreeMap<String, Schema>
                 // Parent fields and embedded lines are no fields of the object; free names exist as soon as they are written.
                 let plain = names.iter().filter(|n| schema.fields.contains_key(*n) || !is_derived(n, side, free));
                 rows.extend(plain.map(|name| one(mapping, side, resource, schema, name)));
+                if side == Side::Salesforce {
+                    rows.extend(own_fields(rules, mapping).into_iter().map(|name| own(mapping, resource, schema, name)));
+                }
             }
         }
     }
     rows
+}
+
+/// A field that Lockstep itself writes: without it that is left unsaid.
+fn own(mapping: &Mapping, resource: &str, schema: &Schema, name: &str) -> Row {
+    let field = schema.fields.get(name);
+    let updateable = field.is_some_and(|f| f.updateable);
+    let fix =
+        "what Lockstep says there is left out: deploy it and grant it (steps 5 and 6 of the set-up), or say write-back = false in [orders]";
+    Row {
+        object: mapping.object.clone(),
+        side: Side::Salesforce,
+        resource: resource.to_owned(),
+        field: Some(name.to_owned()),
+        readable: field.is_some(),
+        createable: field.is_some_and(|f| f.createable),
+        updateable,
+        wanted: "say",
+        ok: updateable,
+        fix: (!updateable).then(|| fix.to_owned()),
+    }
 }
 
 fn is_derived(name: &str, side: Side, free: Option<&str>) -> bool {

@@ -160,6 +160,7 @@ pub fn catalogue() -> Catalogue {
         ("Product__c", 255),
         ("Reset_Outcome__c", 255),
         ("State__c", 80),
+        ("Subscription_Id__c", 255),
         ("Type__c", 40),
     ] {
         license.push(writable(name, text(max)));

@@ -17,14 +17,14 @@ struct Stream {
 }
 
 const STREAMS: &[Stream] = &[
-    Stream { side: 0, name: "any", on: "/services/data/", body: "", one_in: 3, own: spent_session },
+    Stream { side: 0, name: "any", on: "/services/data/", body: "", one_in: 4, own: spent_session },
     Stream { side: 0, name: "writes", on: "/composite", body: "\"PATCH\"", one_in: 2, own: twice },
     Stream { side: 1, name: "any", on: "/api/v1/", body: "", one_in: 40, own: Vec::new },
-    Stream { side: 1, name: "new accounts and customers", on: "POST /api/v1/customer", body: "", one_in: 24, own: Vec::new },
-    Stream { side: 1, name: "new orders", on: "POST /api/v1/orders/create_order", body: "", one_in: 10, own: twice },
+    Stream { side: 1, name: "new accounts and customers", on: "POST /api/v1/customer", body: "", one_in: 12, own: Vec::new },
+    Stream { side: 1, name: "new orders", on: "POST /api/v1/orders/create_order", body: "", one_in: 6, own: twice },
     Stream { side: 1, name: "order look-ups", on: "GET /api/v1/orders/", body: "", one_in: 24, own: Vec::new },
-    Stream { side: 1, name: "changes", on: "PATCH /api/v1/", body: "", one_in: 10, own: twice },
-    Stream { side: 1, name: "features", on: "license-features", body: "", one_in: 16, own: Vec::new },
+    Stream { side: 1, name: "changes", on: "PATCH /api/v1/", body: "", one_in: 6, own: twice },
+    Stream { side: 1, name: "features", on: "license-features", body: "", one_in: 8, own: Vec::new },
 ];
 
 /// What can happen to any call.

@@ -156,4 +156,13 @@ pub trait Writer: Reader {
     /// After an unknown outcome: reads what became of the write, and finishes what is left of it where that is safe.
     /// `Outcome::Failed` says that it did not happen.
     async fn resolve(&self, write: &Write) -> Outcome;
+
+    /// The same for many, where a side can look up several at once: one outcome per write, in the same order.
+    async fn resolve_many(&self, writes: &[Write]) -> Vec<Outcome> {
+        let mut outcomes = Vec::with_capacity(writes.len());
+        for write in writes {
+            outcomes.push(self.resolve(write).await);
+        }
+        outcomes
+    }
 }

@@ -2,11 +2,14 @@
 
 use super::apply::write_of;
 use crate::connectors::{Schema, Writer};
-use crate::plan::Outcome;
-use crate::record::Sides;
+use crate::plan::{Outcome, Write};
+use crate::record::{Side, Sides};
 use crate::rules::{Mapping, Rules};
-use crate::store::{Settled, Store};
+use crate::store::{Settled, Store, StoredIntent};
 use chrono::{DateTime, Utc};
+
+/// How many promises are looked up at once.
+const BATCH: usize = 1_000;
 
 pub struct Recover<'a> {
     pub store: &'a Store,
@@ -24,24 +27,35 @@ impl Recover<'_> {
     pub async fn open_promises(&self) -> anyhow::Result<Settled> {
         let open = self.store.open_promises(&self.mapping.object)?;
         let mut outcomes = Vec::with_capacity(open.len());
-        for stored in open {
-            let side = stored.intent.side;
-            let write = write_of(self.rules, self.mapping, &stored.intent, self.schema[side]);
-            let outcome = match self.writers[side].resolve(&write).await {
-                Outcome::Done { id, record: Some(mut record), steps } => {
-                    record.fields.retain(|name, _| write.read.contains(name));
-                    Outcome::Done { id, record: Some(record), steps }
+        for side in Side::BOTH {
+            let of_side: Vec<&StoredIntent> = open.iter().filter(|stored| stored.intent.side == side).collect();
+            for batch in of_side.chunks(BATCH) {
+                let writes: Vec<Write> =
+                    batch.iter().map(|stored| write_of(self.rules, self.mapping, &stored.intent, self.schema[side])).collect();
+                let became = self.writers[side].resolve_many(&writes).await;
+                anyhow::ensure!(became.len() == batch.len(), "the {side} connector told of {} of {} promises", became.len(), batch.len());
+                for ((stored, write), outcome) in batch.iter().zip(&writes).zip(became) {
+                    let outcome = known_only(outcome, write);
+                    tracing::info!(object = %self.mapping.object, %side, verb = %stored.intent.verb, intent = stored.intent.id, "an open promise was looked up: {}", word(&outcome));
+                    outcomes.push(((*stored).clone(), outcome));
                 }
-                other @ (Outcome::Done { .. }
-                | Outcome::Rejected { .. }
-                | Outcome::Failed { .. }
-                | Outcome::Unknown { .. }
-                | Outcome::Missing) => other,
-            };
-            tracing::info!(object = %self.mapping.object, %side, verb = %stored.intent.verb, intent = stored.intent.id, "an open promise was looked up: {}", word(&outcome));
-            outcomes.push((stored, outcome));
+            }
         }
+        outcomes.sort_by_key(|(stored, _)| stored.intent.id);
         self.store.settle(self.run, &outcomes, self.now)
+    }
+}
+
+/// Only mapped fields enter the bases, whatever else the answer holds.
+fn known_only(outcome: Outcome, write: &Write) -> Outcome {
+    match outcome {
+        Outcome::Done { id, record: Some(mut record), steps } => {
+            record.fields.retain(|name, _| write.read.contains(name));
+            Outcome::Done { id, record: Some(record), steps }
+        }
+        other @ (Outcome::Done { .. } | Outcome::Rejected { .. } | Outcome::Failed { .. } | Outcome::Unknown { .. } | Outcome::Missing) => {
+            other
+        }
     }
 }
 

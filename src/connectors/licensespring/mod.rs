@@ -258,6 +258,11 @@ impl Writer for LicenseSpring {
     async fn resolve(&self, write: &Write) -> Outcome {
         self.resolve_one(write).await
     }
+
+    async fn resolve_many(&self, writes: &[Write]) -> Vec<Outcome> {
+        let asked: Vec<_> = writes.iter().map(|write| self.resolve_one(write)).collect();
+        stream::iter(asked).buffered(AT_ONCE).collect().await
+    }
 }
 
 type OneAtATime = Arc<tokio::sync::Mutex<()>>;

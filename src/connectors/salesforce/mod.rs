@@ -157,7 +157,12 @@ impl Writer for Salesforce {
     }
 
     async fn resolve(&self, write: &Write) -> Outcome {
-        self.resolve_by_reading(write).await
+        let mut outcomes = self.resolve_by_reading(std::slice::from_ref(write)).await;
+        outcomes.pop().unwrap_or_else(|| Outcome::Unknown { message: "nothing was read back".to_owned() })
+    }
+
+    async fn resolve_many(&self, writes: &[Write]) -> Vec<Outcome> {
+        self.resolve_by_reading(writes).await
     }
 }
 

@@ -500,6 +500,13 @@ async fn resolve_compares_what_an_update_sent() {
     assert!(matches!(salesforce.resolve(&update(1, "name 1")).await, Outcome::Done { .. }));
     assert!(matches!(salesforce.resolve(&update(1, "other")).await, Outcome::Failed { .. }));
     assert_eq!(salesforce.resolve(&update(2, "x")).await, Outcome::Missing);
+
+    // Many promises are looked up together: a crash in the middle of a batch does not cost a call for each of its rows.
+    let before = salesforce.calls().data;
+    let many: Vec<Write> = (0..200).map(|_| update(1, "name 1")).chain([update(2, "x")]).collect();
+    let out = salesforce.resolve_many(&many).await;
+    assert_eq!((out.len(), &out[200], salesforce.calls().data - before), (201, &Outcome::Missing, 1));
+    assert!(out[..200].iter().all(|o| matches!(o, Outcome::Done { .. })));
 }
 
 #[tokio::test]

@@ -70,42 +70,85 @@ impl Salesforce {
         }
     }
 
-    pub(super) async fn resolve_by_reading(&self, write: &Write) -> Outcome {
-        match self.what_became_of(write).await {
-            Ok(outcome) => outcome,
-            Err(fault) => Outcome::Unknown { message: format!("cannot be read back: {fault}") },
+    /// What became of writes whose outcome is unknown: read together, by id or by key, as many a call as reading takes.
+    pub(super) async fn resolve_by_reading(&self, writes: &[Write]) -> Vec<Outcome> {
+        let mut groups: BTreeMap<(&str, Option<&str>), Vec<usize>> = BTreeMap::new();
+        for (index, write) in writes.iter().enumerate() {
+            let key = write.key.as_ref().filter(|_| write.verb == Verb::Create).map(|(key, _)| key.as_str());
+            groups.entry((&write.resource, key)).or_default().push(index);
         }
+        let mut outcomes: Vec<Option<Outcome>> = writes.iter().map(|_| None).collect();
+        for ((resource, key), indices) in groups {
+            let group: Vec<&Write> = indices.iter().map(|i| &writes[*i]).collect();
+            let became = match key {
+                Some(key) => self.creates_became(resource, key, &group).await,
+                None => self.changes_became(resource, &group).await,
+            };
+            let became = became.unwrap_or_else(|fault| {
+                group.iter().map(|_| Outcome::Unknown { message: format!("cannot be read back: {fault}") }).collect()
+            });
+            for (index, outcome) in indices.into_iter().zip(became) {
+                outcomes[index] = Some(outcome);
+            }
+        }
+        outcomes.into_iter().map(|o| o.unwrap_or_else(|| Outcome::Unknown { message: "nothing was read back".to_owned() })).collect()
     }
 
-    async fn what_became_of(&self, write: &Write) -> Result<Outcome, Fault> {
-        let step = |outcome: &str| vec![StepReport { name: "read-back".to_owned(), outcome: outcome.to_owned() }];
-        let did_not = |why: &str| Outcome::Failed { code: "did-not-happen".to_owned(), message: why.to_owned() };
-        let described = self.describes.of(&self.wire, &write.resource).await?;
-        let fields = readable(&described, write);
-        if write.verb == Verb::Create {
-            let Some((key, value)) = &write.key else { return Ok(Refusal::no_key().into()) };
-            let mut found = self.read_by_key(&write.resource, &fields, key, &[Value::text(value.clone())]).await?;
-            return Ok(match (found.pop(), found.is_empty()) {
-                (Some(record), true) => Outcome::Done { id: record.id.clone(), record: Some(record), steps: step("found by its key") },
-                (Some(_), false) => Outcome::Rejected {
+    async fn creates_became(&self, resource: &str, key: &str, writes: &[&Write]) -> Result<Vec<Outcome>, Fault> {
+        let described = self.describes.of(&self.wire, resource).await?;
+        let fields: Vec<String> = writes.iter().flat_map(|w| readable(&described, w)).collect::<BTreeSet<_>>().into_iter().collect();
+        let sought = |write: &Write| write.key.as_ref().map(|(_, value)| Value::text(value.clone()));
+        let values: Vec<Value> = writes.iter().filter_map(|w| sought(w)).collect();
+        let found = self.read_by_key(resource, &fields, key, &values).await?;
+        let ty = described.type_of(resource, key)?;
+        let outcome = |write: &&Write| {
+            let value = sought(write).and_then(|v| coerce(&v, &ty).ok());
+            let mut hits = found.iter().filter(|record| value.is_some() && record.fields.get(key) == value.as_ref());
+            match (hits.next(), hits.next()) {
+                (Some(record), None) => {
+                    Outcome::Done { id: record.id.clone(), record: Some(record.clone()), steps: read("found by its key") }
+                }
+                (Some(_), Some(_)) => Outcome::Rejected {
                     code: "several-by-key".to_owned(),
-                    message: format!("several {} records have {key} {value:?}", write.resource),
-                    fields: vec![key.clone()],
+                    message: format!("several {resource} records have {key} {value:?}"),
+                    fields: vec![key.to_owned()],
                 },
                 (None, _) => did_not("there is no record with its key"),
-            });
-        }
-        let Some(id) = &write.id else { return Ok(Refusal::no_id().into()) };
-        let found = self.read_by_id(&write.resource, &fields, std::slice::from_ref(id)).await?.pop();
-        Ok(match (write.verb, found) {
-            (Verb::Delete, Some(Fetched::Deleted(record))) => Outcome::Done { id: record.id, record: None, steps: step("is deleted") },
-            (_, Some(Fetched::Deleted(_) | Fetched::Missing(_)) | None) => Outcome::Missing,
-            (_, Some(Fetched::Refused(_, why))) => Outcome::Unknown { message: why },
-            (Verb::Update, Some(Fetched::Here(record))) if holds(&described, &record, &write.fields) => {
-                Outcome::Done { id: record.id.clone(), record: Some(record), steps: step("holds what was sent") }
             }
-            (_, Some(Fetched::Here(_))) => did_not("the record does not hold what was sent"),
-        })
+        };
+        Ok(writes.iter().map(outcome).collect())
+    }
+
+    async fn changes_became(&self, resource: &str, writes: &[&Write]) -> Result<Vec<Outcome>, Fault> {
+        let described = self.describes.of(&self.wire, resource).await?;
+        let fields: Vec<String> = writes.iter().flat_map(|w| readable(&described, w)).collect::<BTreeSet<_>>().into_iter().collect();
+        let ids: Vec<RecordId> = writes.iter().filter(|w| w.verb != Verb::Create).filter_map(|w| w.id.clone()).collect();
+        let mut found: BTreeMap<RecordId, Fetched> = BTreeMap::new();
+        for fetched in self.read_by_id(resource, &fields, &ids).await? {
+            let id = match &fetched {
+                Fetched::Here(record) | Fetched::Deleted(record) => record.id.clone(),
+                Fetched::Missing(id) | Fetched::Refused(id, _) => id.clone(),
+            };
+            found.insert(id, fetched);
+        }
+        let outcome = |write: &&Write| {
+            if write.verb == Verb::Create {
+                return Refusal::no_key().into();
+            }
+            let Some(id) = &write.id else { return Refusal::no_id().into() };
+            match (write.verb, found.get(id)) {
+                (Verb::Delete, Some(Fetched::Deleted(record))) => {
+                    Outcome::Done { id: record.id.clone(), record: None, steps: read("is deleted") }
+                }
+                (_, Some(Fetched::Deleted(_) | Fetched::Missing(_)) | None) => Outcome::Missing,
+                (_, Some(Fetched::Refused(_, why))) => Outcome::Unknown { message: why.clone() },
+                (Verb::Update, Some(Fetched::Here(record))) if holds(&described, record, &write.fields) => {
+                    Outcome::Done { id: record.id.clone(), record: Some(record.clone()), steps: read("holds what was sent") }
+                }
+                (_, Some(Fetched::Here(_))) => did_not("the record does not hold what was sent"),
+            }
+        };
+        Ok(writes.iter().map(outcome).collect())
     }
 
     async fn prepare<'a>(&self, sheet: &mut Sheet<'a>) -> Vec<Job<'a>> {
@@ -198,6 +241,14 @@ impl Salesforce {
             }
         }
     }
+}
+
+fn read(outcome: &str) -> Vec<StepReport> {
+    vec![StepReport { name: "read-back".to_owned(), outcome: outcome.to_owned() }]
+}
+
+fn did_not(why: &str) -> Outcome {
+    Outcome::Failed { code: "did-not-happen".to_owned(), message: why.to_owned() }
 }
 
 /// The outcomes as they come in.

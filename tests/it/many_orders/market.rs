@@ -148,7 +148,7 @@ impl Market {
     fn edit(&mut self) {
         let text = self.text();
         let licenses = self.rig.ls_rows(Object::License);
-        match self.dice.roll(8) {
+        match self.dice.roll(9) {
             0 => {
                 let id = self.accounts[self.dice.roll(self.accounts.len())].clone();
                 self.rig.sf_update("Account", &id, json!({ "Name": text }));
@@ -193,7 +193,30 @@ impl Market {
                 let Some(id) = self.dice.pick(&with) else { return };
                 self.rig.platform.world().consume(*id, Some("render_min"), 3).unwrap();
             }
+            7 => self.amend(),
             _ => self.feature(&licenses),
+        }
+    }
+
+    /// The customer of an activated order buys more of a line.
+    fn amend(&mut self) {
+        let lines = self.rig.sf_rows("OrderItem");
+        let Some(line) = self.dice.pick(&lines) else { return };
+        let (id, order) = (line["Id"].as_str().unwrap(), line["OrderId"].as_str().unwrap());
+        let Some(due) = self.due.get(&format!("{id}-1")).cloned() else { return };
+        if self.rig.sf("Order", order)["StatusCode"] != "Activated" {
+            return;
+        }
+        let was = line["Quantity"].as_f64().unwrap() as u32;
+        let now = was + 1 + u32::try_from(self.dice.roll(3)).unwrap();
+        self.rig.sf_update("Order", order, json!({"Status": "Draft"}));
+        self.rig.sf_update("OrderItem", id, json!({ "Quantity": now }));
+        self.rig.activate(order);
+        match due.activations {
+            Some(_) => {
+                self.due.insert(format!("{id}-1"), Due { activations: Some(now), ..due });
+            }
+            None => self.due.extend((was + 1..=now).map(|unit| (format!("{id}-{unit}"), due.clone()))),
         }
     }
 

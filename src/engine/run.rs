@@ -269,7 +269,10 @@ impl Engine<'_> {
         let Some(orders) = self.rules.mappings.iter().find(|m| m.provisions) else { return Ok(()) };
         let now = (self.clock)();
         let today = now.format("%Y-%m-%d").to_string();
-        let since = self.store.last_told()?.filter(|(_, day)| *day == today && options.kind != RunKind::Full).map(|(run, _)| run);
+        // The rules are noted after this: other ones say other things.
+        let same_rules = self.store.meta("rules")?.is_some_and(|f| f == self.rules.fingerprint.to_string());
+        let partly = |day: &str| day == today && options.kind != RunKind::Full && same_rules;
+        let since = self.store.last_told()?.filter(|(_, day)| partly(day)).map(|(run, _)| run);
         if let Some(since) = since
             && !self.store.moved_since(since, &orders.object)?
         {

@@ -10,7 +10,7 @@ use super::{
 use crate::connectors::Schema;
 use crate::plan::{Intent, Moved, Situation, Verb};
 use crate::record::{Fields, RecordId, Side, Sides, Value};
-use crate::rules::{Lens, Mapping, Rules};
+use crate::rules::{ContactRule, Lens, Mapping, Rules};
 use crate::store::{Counted, ResetDone, Shown, Store};
 use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, BTreeSet};
@@ -78,7 +78,8 @@ impl Tell<'_> {
             None => None,
         };
         let ids: Vec<String> = self.store.orders_to_tell(&mapping.object, field, self.since)?.into_iter().collect();
-        let first_contacts = self.store.first_contacts()?;
+        let falls_back = self.rules.orders.as_ref().is_some_and(|o| o.contact.contains(&ContactRule::FirstContact));
+        let first_contacts = if falls_back { self.store.first_contacts()? } else { BTreeMap::new() };
         let mut planned = 0;
         for ids in ids.chunks(BATCH) {
             let mut intents = Vec::new();

@@ -102,16 +102,16 @@ impl Store {
         Ok(told.as_deref().and_then(|t| t.split_once(' ')).and_then(|(run, day)| Some((run.parse().ok()?, day.to_owned()))))
     }
 
-    /// Orders to look at: all without a partner, and those whose own or whose licenses' rows moved since that run; all of them
-    /// if there is none.
+    /// Orders to look at: all without a partner that are due, drafts that moved, and those whose own or whose licenses' rows
+    /// moved since that run; all of them if there is none.
     pub fn orders_to_tell(&self, orders: &str, license_order: Option<&str>, since: Option<i64>) -> anyhow::Result<BTreeSet<String>> {
         self.read(|c| {
             let mut ids: BTreeSet<String> = c
                 .prepare(
                     "SELECT s.id FROM staged s WHERE s.object = ?1 AND s.side = 'salesforce' AND s.life = 'live'
-                     AND NOT EXISTS (SELECT 1 FROM link l WHERE l.object = ?1 AND l.salesforce_id = s.id)",
+                     AND (s.run_id > ?2 OR coalesce(s.situation, '') NOT IN ('out-of-scope', 'before-provision-from')) AND NOT EXISTS (SELECT 1 FROM link l WHERE l.object = ?1 AND l.salesforce_id = s.id)",
                 )?
-                .query_map([orders], |r| r.get(0))?
+                .query_map(params![orders, since.unwrap_or(-1)], |r| r.get(0))?
                 .collect::<Result<_, _>>()?;
             let Some(since) = since else {
                 let mut all = c.prepare("SELECT salesforce_id FROM link WHERE object = ?1 AND state = 'live'")?;

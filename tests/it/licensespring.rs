@@ -685,3 +685,19 @@ async fn the_vocabulary_holds_what_rules_may_name() {
     let company = Company::start(&json!({"denied": ["products"]})).await;
     assert!(company.connector.vocabulary().await.is_err());
 }
+
+/// A crash in the middle of a batch leaves many promises; a platform that does not answer is not asked for each of them.
+#[tokio::test]
+async fn a_silent_platform_is_not_asked_for_every_promise() {
+    let company = Company::start(&json!({})).await;
+    let id = RecordId::from("7001");
+    let promise = write("customer", Verb::Update, Some(&id), None, &[("city", text("Lund"))]);
+    company.wire.faults.add(&json!({"on": "GET", "times": 0, "do": "html_200"})).unwrap();
+    let promises = vec![promise; 200];
+    let outcomes = company.connector.resolve_many(&promises).await;
+    assert!(outcomes.len() == 200 && outcomes.iter().all(|o| matches!(o, Outcome::Unknown { .. })), "{outcomes:?}");
+    let asked = company.connector.calls().data;
+    assert!(asked < 40, "{asked} calls");
+    company.wire.faults.clear();
+    assert!(company.connector.resolve_many(&promises).await.iter().all(|o| *o == Outcome::Missing));
+}

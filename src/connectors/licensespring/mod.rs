@@ -260,8 +260,20 @@ impl Writer for LicenseSpring {
     }
 
     async fn resolve_many(&self, writes: &[Write]) -> Vec<Outcome> {
-        let asked: Vec<_> = writes.iter().map(|write| self.resolve_one(write)).collect();
-        stream::iter(asked).buffered(AT_ONCE).collect().await
+        let mut outcomes: Vec<Outcome> = Vec::with_capacity(writes.len());
+        for few in writes.chunks(AT_ONCE) {
+            // A side that answers none of a few is asked no more: what is left stays promised.
+            let silent =
+                outcomes.len() >= AT_ONCE && outcomes[outcomes.len() - AT_ONCE..].iter().all(|o| matches!(o, Outcome::Unknown { .. }));
+            if silent {
+                let message = || "not looked up: the platform does not answer".to_owned();
+                outcomes.extend(few.iter().map(|_| Outcome::Unknown { message: message() }));
+                continue;
+            }
+            let asked: Vec<_> = few.iter().map(|write| self.resolve_one(write)).collect();
+            outcomes.extend(stream::iter(asked).buffered(AT_ONCE).collect::<Vec<_>>().await);
+        }
+        outcomes
     }
 }
 

@@ -69,12 +69,16 @@ fn wire(rig: &Rig, side: usize) -> &Armed {
 }
 
 impl Faults {
-    /// Faults for the next run. `calls`: how far on they are strewn; later calls go well.
-    pub fn arm(&mut self, rig: &Rig, dice: &mut Dice, calls: usize) {
+    /// Faults for the next run, strewn over the first calls; later ones go well. A small game is played in a storm; in a
+    /// large one faults are as many, but further apart, or it would mostly wait.
+    pub fn arm(&mut self, rig: &Rig, dice: &mut Dice, orders: usize) {
         for stream in STREAMS {
+            // Salesforce takes a thousand records a call: its calls do not grow in number.
+            let (calls, apart) = if stream.side == 0 { (60, 1) } else { (orders.max(40), (orders / 30).clamp(1, 20)) };
+            let one_in = stream.one_in * apart;
             let kinds: Vec<Value> = common().into_iter().chain((stream.own)()).collect();
-            let mut nth = 1 + dice.roll(2 * stream.one_in);
-            while nth <= calls.max(40) {
+            let mut nth = 1 + dice.roll(2 * one_in);
+            while nth <= calls {
                 // Most pass at once; some last for a few calls, longer than a client repeats.
                 let times = if dice.roll(12) == 0 { 2 + dice.roll(3) } else { 1 };
                 let mut fault = json!({"on": stream.on, "nth": nth, "times": times, "do": kinds[dice.roll(kinds.len())]});
@@ -83,7 +87,7 @@ impl Faults {
                 }
                 let id = wire(rig, stream.side).add(&fault).unwrap();
                 self.streams.insert((stream.side, id), stream.name);
-                nth += times + dice.roll(2 * stream.one_in);
+                nth += times + dice.roll(2 * one_in);
             }
         }
         self.count(rig);

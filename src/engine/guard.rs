@@ -81,6 +81,13 @@ impl Watch<'_> {
         Ok(Cleared { held, _private: () })
     }
 
+    /// What Lockstep says in fields of its own is not counted. `None` while anything else is planned for the object: that is
+    /// for `clear` to look at. Holds stay as they are.
+    pub fn clear_told(&self) -> anyhow::Result<Option<Cleared>> {
+        let only_told = self.store.planned_groups(self.object)?.is_empty();
+        Ok(only_told.then_some(Cleared { held: false, _private: () }))
+    }
+
     /// Nothing more is to be created and nothing is held: the first load is through.
     /// `now` is after the last settlement of the load, which may have taken hours.
     pub fn end_first_load(&self, now: DateTime<Utc>) -> anyhow::Result<()> {

@@ -284,7 +284,7 @@ impl Engine<'_> {
             if tell.plan(mapping)? == 0 {
                 continue;
             }
-            let cleared = self.watch(run, options, mapping).clear()?;
+            let Some(cleared) = self.watch(run, options, mapping).clear_told()? else { return Ok(()) };
             let applied = self.apply(run, mapping, schemas).carry_out(&cleared).await?;
             refused += applied.rejected;
             tally.add(&applied);

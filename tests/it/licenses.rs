@@ -287,3 +287,23 @@ async fn an_order_id_that_somebody_took_by_hand_stops_that_order_by_name() {
     desk.run().await;
     assert!(desk.rig.ls_rows(Object::License).is_empty(), "{}", desk.rig.changes());
 }
+
+#[tokio::test]
+async fn a_consumption_license_is_topped_up_and_shows_what_was_used() {
+    let desk = Desk::open().await;
+    let policy =
+        json!([{"code": "orbit-credits", "name": "Credits", "license_type": "consumption", "max_consumptions": 100, "max_activations": 1}]);
+    desk.rig.platform.world().add_product("orbit-credits", "Orbit Credits", &json!([]), &policy).unwrap();
+    desk.rig.write_rules(|text| {
+        text.replace("[products]", "[products]\n\"LS-CRED\" = { product = \"orbit-credits\", policy = \"orbit-credits\" }")
+    });
+    let (here, there) = desk.license("LS-CRED").await;
+    assert_eq!((&desk.here(&here)["Type__c"], desk.here(&here)["Max_Consumption__c"].as_f64()), (&json!("consumption"), Some(100.0)));
+    desk.rig.platform.world().consume(there, None, 30).unwrap();
+    desk.edit(&here, json!({"Max_Consumption__c": 250}));
+    desk.run().await;
+    let row = desk.there(there);
+    assert_eq!((row["max_consumptions"].as_i64(), row["total_consumptions"].as_i64()), (Some(250), Some(30)), "{}", desk.rig.changes());
+    assert_eq!(desk.here(&here)["Total_Consumption__c"].as_f64(), Some(30.0), "{}", desk.rig.changes());
+    desk.rig.quiet().await;
+}

@@ -37,7 +37,7 @@ pub enum Provision {
 pub type Refusal<C = &'static str> = (C, String);
 
 /// The most licenses one order may ask for: more is a typing error until a person says otherwise.
-pub const MOST_LICENSES: u64 = 10_000;
+const MOST_LICENSES: u64 = 10_000;
 
 pub fn provision(row: &StagedRow, ground: &Ground<'_>, mint: &mut dyn FnMut() -> String) -> Provision {
     match ready(row, ground) {
@@ -184,19 +184,26 @@ pub fn lines<'a>(fields: &'a Fields, rules: &Rules) -> Result<Vec<Line<'a>>, Ref
         .collect()
 }
 
-fn wanted(line: &Fields, name: &str, rules: &Rules) -> Result<Option<Wanted>, Refusal> {
+/// What one line is due; `None` for a product without a license.
+///
+/// # Errors
+/// Why it cannot be licensed.
+pub fn wanted(line: &Fields, name: &str, rules: &Rules) -> Result<Option<Wanted>, Refusal> {
     let orders = rules.orders.as_ref().ok_or(("no-order-rules", "the rules have no [orders] table".to_owned()))?;
     let Some(ProductRule::License { product, policy, quantity, features, arguments }) = rule(line, name, rules)? else { return Ok(None) };
     let n = whole_quantity(line).map_err(|shown| ("bad-quantity", format!("quantity {shown} of {name} is not a whole number above 0")))?;
     let wanted = Wanted { product, policy, quantity: n, mode: quantity.unwrap_or(orders.quantity), features, arguments };
     if wanted.licenses() > MOST_LICENSES {
-        return Err(("too-many-licenses", format!("{n} licenses of {name} on one line; at most {MOST_LICENSES} are issued at once")));
+        return Err((
+            "too-many-licenses",
+            format!("{n} licenses of {name} on one order product; at most {MOST_LICENSES} are issued at once"),
+        ));
     }
     Ok(Some(wanted))
 }
 
 /// What the product of a line stands for: by the rules, else by its own fields in Salesforce. `None`: no license.
-pub fn rule(line: &Fields, name: &str, rules: &Rules) -> Result<Option<ProductRule>, Refusal> {
+fn rule(line: &Fields, name: &str, rules: &Rules) -> Result<Option<ProductRule>, Refusal> {
     let code = text(line, "ProductCode");
     match code.and_then(|code| rules.product(code)) {
         Some(ProductRule::NoLicense) => return Ok(None),
@@ -223,7 +230,7 @@ pub fn rule(line: &Fields, name: &str, rules: &Rules) -> Result<Option<ProductRu
     })
 }
 
-pub fn whole_quantity(line: &Fields) -> Result<u64, String> {
+fn whole_quantity(line: &Fields) -> Result<u64, String> {
     let shown = line.get("Quantity").map_or("nothing".to_owned(), ToString::to_string);
     let n = match line.get("Quantity") {
         Some(Value::Int(n)) => *n,

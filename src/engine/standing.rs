@@ -535,11 +535,12 @@ pub fn hide_keys(text: &str) -> String {
     out
 }
 
-fn short(text: &str) -> String {
-    if text.chars().count() <= LONGEST {
+/// A text that is too long for its field says that it goes on.
+pub(super) fn short(text: &str) -> String {
+    let length = text.chars().count();
+    if length <= LONGEST {
         return text.to_owned();
     }
-    let mut cut: String = text.chars().take(LONGEST - 1).collect();
-    cut.push('…');
-    cut
+    let end = format!(" … ({length} characters in all: `lockstep why`)");
+    text.chars().take(LONGEST - end.chars().count()).chain(end.chars()).collect()
 }

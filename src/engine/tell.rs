@@ -5,7 +5,7 @@ use super::{
     facts::{name_of, order_facts, order_story},
     native::{RESET_REQUESTED, own_fields},
     provision::{Timing, preview, timing},
-    standing::standing,
+    standing::{short, standing},
 };
 use crate::connectors::Schema;
 use crate::plan::{Intent, Moved, Situation, Verb};
@@ -17,9 +17,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// How many orders are in memory at once.
 const BATCH: usize = 500;
-
-/// The longest text of the two text fields of an order.
-const MOST_CHARS: usize = 2_000;
 
 pub struct Tell<'a> {
     pub store: &'a Store,
@@ -123,7 +120,7 @@ impl Tell<'_> {
         let told = shown.fields.get("License_Preview__c").is_some_and(|v| !v.is_blank());
         if fresh || told {
             let preview = if draft && at == Ok(Timing::NotYet) { self.preview(shown, first_contacts)? } else { None };
-            said.insert("License_Preview__c".to_owned(), preview.map_or(Value::Null, |p| text(whole_or_said(&p))));
+            said.insert("License_Preview__c".to_owned(), preview.map_or(Value::Null, |p| text(short(&p))));
         }
         if let Some((_, id)) = &shown.link {
             said.insert("License_Platform_Id__c".to_owned(), Value::text(id.clone()));
@@ -203,16 +200,6 @@ fn reset_said(done: &ResetDone) -> Fields {
 
 fn number(n: u64) -> Value {
     Value::Int(super::provision::int(n))
-}
-
-/// A text that is too long for its field says that it goes on.
-fn whole_or_said(text: &str) -> String {
-    let length = text.chars().count();
-    if length <= MOST_CHARS {
-        return text.to_owned();
-    }
-    let end = format!(" … ({length} characters in all: `lockstep why`)");
-    text.chars().take(MOST_CHARS - end.chars().count()).chain(end.chars()).collect()
 }
 
 /// The write that brings the record's own fields to what is said; a field that may not be read or written is left out.

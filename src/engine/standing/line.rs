@@ -3,7 +3,7 @@
 use super::super::provision;
 use super::{some, text};
 use crate::record::{Fields, Value};
-use crate::rules::{ProductRule, Quantity, Rules};
+use crate::rules::{Quantity, Rules};
 
 /// One order product and what it comes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,34 +80,21 @@ fn judge(rules: &Rules, row: &Fields, code: Option<&str>, name: &str, quantity: 
     if text(row, "Id").is_none() {
         return refused("line-without-id", format!("The order product {name} has no Id"));
     }
-    let rule = match provision::rule(row, name, rules) {
-        Ok(rule) => rule,
+    match provision::wanted(row, name, rules) {
+        Ok(None) => Due::Nothing,
+        Ok(Some(wanted)) => {
+            let (licenses, activations) = (wanted.licenses(), (wanted.mode == Quantity::Activations).then_some(wanted.quantity));
+            Due::License { product: wanted.product, policy: wanted.policy, licenses, activations }
+        }
         Err(("product-without-code", _)) => {
-            return refused(
-                "product-without-code",
-                format!("The product {name} has no Product Code, so the rules cannot tell what to license"),
-            );
+            refused("product-without-code", format!("The product {name} has no Product Code, so the rules cannot tell what to license"))
         }
         Err(("product-not-mapped", _)) => {
             let code = code.unwrap_or_default();
             let blank = if rules.products_from_product2 { ", and its License Product is empty" } else { "" };
-            return refused("product-not-mapped", format!("The product {code} ({name}) is not in [products] of the rules{blank}"));
+            refused("product-not-mapped", format!("The product {code} ({name}) is not in [products] of the rules{blank}"))
         }
-        Err((code, message)) => return refused(code, message),
-    };
-    let Some(ProductRule::License { product, policy, quantity: own, .. }) = rule else { return Due::Nothing };
-    let Ok(n) = provision::whole_quantity(row) else {
-        return refused("bad-quantity", format!("The quantity {quantity} of {name} is not a whole number above 0"));
-    };
-    let usual = rules.orders.as_ref().map_or(Quantity::Activations, |o| o.quantity);
-    let (licenses, activations) = match own.unwrap_or(usual) {
-        Quantity::Licenses => (n, None),
-        Quantity::Activations => (1, Some(n)),
-    };
-    if licenses > provision::MOST_LICENSES {
-        let most = provision::MOST_LICENSES;
-        let message = format!("{licenses} licenses of {name} on one order product; at most {most} are issued at once");
-        return refused("too-many-licenses", message);
+        Err(("bad-quantity", _)) => refused("bad-quantity", format!("The quantity {quantity} of {name} is not a whole number above 0")),
+        Err((code, message)) => refused(code, message),
     }
-    Due::License { product, policy, licenses, activations }
 }

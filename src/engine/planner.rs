@@ -4,11 +4,12 @@ use super::{
     decide::{Decision, Ground, Rest, decide, references, salesforce_keys, survivor},
     native::{LINES, platform_id_of},
     provision::contact,
+    standing::refers_to,
 };
 use crate::connectors::Schema;
 use crate::plan::{Intent, Situation, Verb};
 use crate::record::{Fields, Life, RecordId, Side, Sides};
-use crate::rules::{ContactRule, Entry, Lens, Mapping, OnSalesforceDelete, Rules};
+use crate::rules::{ContactRule, Mapping, OnSalesforceDelete, Rules};
 use crate::store::{Candidate, Links, PairRead, Store, stamp};
 use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -120,12 +121,12 @@ impl Planner<'_> {
         if self.mapping.provisions {
             return self.store.note_to_tell(&news().map(|(row, _)| row.id.as_str()).collect::<Vec<_>>());
         }
-        let names_order = |e: &&Entry| match &e.lens {
-            Lens::Reference { object } => self.rules.mapping(object).is_some_and(|m| m.provisions),
-            _ => false,
-        };
-        let field = self.mapping.entries.iter().find(names_order).and_then(|e| e.salesforce.first());
-        let (Some(field), "license") = (field, self.mapping.object.as_str()) else { return Ok(()) };
+        if self.mapping.object != "license" {
+            return Ok(());
+        }
+        let Some(orders) = self.rules.mappings.iter().find(|m| m.provisions) else { return Ok(()) };
+        let Some((fields, _)) = refers_to(self.rules, "license", &orders.object) else { return Ok(()) };
+        let Some(field) = fields.first() else { return Ok(()) };
         let named = news().flat_map(|(row, base)| [row.fields.get(field), base.as_ref().and_then(|b| b.get(field))]);
         self.store.note_to_tell(&named.flatten().filter_map(|v| v.as_text()).collect::<Vec<_>>())
     }

@@ -5,12 +5,12 @@ use super::{
     facts::{name_of, order_facts, order_story},
     native::{RESET_REQUESTED, own_fields},
     provision::{Timing, preview, timing},
-    standing::{short, standing},
+    standing::{refers_to, short, standing},
 };
 use crate::connectors::Schema;
 use crate::plan::{Intent, Moved, Situation, Verb};
 use crate::record::{Fields, RecordId, Side, Sides, Value};
-use crate::rules::{ContactRule, Lens, Mapping, Rules};
+use crate::rules::{ContactRule, Mapping, Rules};
 use crate::store::{Counted, ResetDone, Shown, Store};
 use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,22 +18,24 @@ use std::collections::{BTreeMap, BTreeSet};
 /// How many orders are in memory at once.
 const BATCH: usize = 500;
 
+/// What `Reset_Outcome__c` holds; the whole outcome stands in the history.
+const MOST_OUTCOME_CHARS: usize = 255;
+
 pub struct Tell<'a> {
     pub store: &'a Store,
     pub rules: &'a Rules,
     pub schemas: &'a BTreeMap<String, Schema>,
     pub run: i64,
     pub now: DateTime<Utc>,
-    /// Everything is looked at, not only what moved since this run.
+    /// Only what moved since this run is looked at; `None`: everything.
     pub since: Option<i64>,
 }
 
 impl Tell<'_> {
     /// Plans what is to be said of the records of this object.
     pub fn plan(&self, mapping: &Mapping) -> anyhow::Result<u64> {
-        let own: BTreeSet<&str> = own_fields(self.rules, mapping).into_iter().collect();
         let Some(schema) = self.schemas.get(&mapping.salesforce) else { return Ok(0) };
-        if own.is_empty() {
+        if own_fields(self.rules, mapping).is_empty() {
             return Ok(0);
         }
         let said = match mapping.object.as_str() {
@@ -62,19 +64,17 @@ impl Tell<'_> {
     }
 
     /// The field of a Salesforce license that names its order.
-    fn license_order(&self) -> Option<&str> {
-        let orders = &self.order_mapping()?.object;
-        let entries = &self.rules.mapping("license")?.entries;
-        entries.iter().find(|e| matches!(&e.lens, Lens::Reference { object } if object == orders))?.salesforce.first().map(String::as_str)
+    fn license_order(&self) -> Option<String> {
+        refers_to(self.rules, "license", &self.order_mapping()?.object)?.0.into_iter().next()
     }
 
     fn orders(&self, mapping: &Mapping, schema: &Schema) -> anyhow::Result<u64> {
         let field = self.license_order();
-        let counts = match field {
+        let counts = match &field {
             Some(field) => Some(self.store.license_counts(field, &self.today())?),
             None => None,
         };
-        let ids: Vec<String> = self.store.orders_to_tell(&mapping.object, field, self.since)?.into_iter().collect();
+        let ids: Vec<String> = self.store.orders_to_tell(&mapping.object, field.as_deref(), self.since)?.into_iter().collect();
         let falls_back = self.rules.orders.as_ref().is_some_and(|o| o.contact.contains(&ContactRule::FirstContact));
         let first_contacts = if falls_back { self.store.first_contacts()? } else { BTreeMap::new() };
         let mut planned = 0;
@@ -163,7 +163,7 @@ impl Tell<'_> {
         let (Some(field), Some(orders)) = (self.license_order(), self.order_mapping()) else { return Ok(BTreeMap::new()) };
         let mut sums: BTreeMap<String, (u64, u64)> = self.store.accounts_told()?.into_iter().map(|id| (id, (0, 0))).collect();
         let accounts = self.store.accounts_of_orders(&orders.object)?;
-        for (order, counted) in self.store.license_counts(field, &self.today())? {
+        for (order, counted) in self.store.license_counts(&field, &self.today())? {
             if let Some(account) = accounts.get(&order) {
                 let sum = sums.entry(account.clone()).or_default();
                 *sum = (sum.0 + counted.sold, sum.1 + counted.active);
@@ -189,7 +189,10 @@ fn reset_said(done: &ResetDone) -> Fields {
     };
     let released = outcome.strip_prefix("released ").and_then(|rest| rest.split(' ').next()?.parse::<i64>().ok());
     let minute = done.at.get(..16).unwrap_or(&done.at).replace('T', " ");
-    let text: String = format!("{minute} UTC: {outcome}").chars().take(255).collect();
+    let mut text = format!("{minute} UTC: {outcome}");
+    if text.chars().count() > MOST_OUTCOME_CHARS {
+        text = text.chars().take(MOST_OUTCOME_CHARS - 1).chain(['…']).collect();
+    }
     Fields::from([
         (RESET_REQUESTED.to_owned(), Value::Bool(false)),
         ("Reset_Outcome__c".to_owned(), Value::Text(text)),

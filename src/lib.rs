@@ -11,4 +11,6 @@ pub mod plan;
 pub mod record;
 pub mod rules;
 pub mod sandbox;
+#[cfg(any(test, feature = "simulation"))]
+pub mod simulation;
 pub mod store;

@@ -95,7 +95,12 @@ fn linked(pair: &PairRead, link: &Link, ground: &Ground<'_>, mint: &mut dyn FnMu
     let local = |verb, side, situation| Decision::one(bare(ground, link, verb, side, situation));
     if let Some(Life::MergedInto(survivor)) = pair.staged.salesforce.as_ref().map(|r| &r.life) {
         if ground.survivor_linked {
-            return local(Verb::Forget, Side::Salesforce, Situation::Merged);
+            // The loser's platform record stays, and its link with it: without one it would be new, and made again.
+            return match (link.state, seen(pair.staged.platform.as_ref())) {
+                (LinkState::Buried, _) | (_, Seen::Gone) => local(Verb::Forget, Side::Salesforce, Situation::Merged),
+                (LinkState::Live, Seen::Same | Seen::Changed) => local(Verb::Mark, Side::Salesforce, Situation::Merged),
+                (LinkState::DeletedInSalesforce, Seen::Same | Seen::Changed) => Decision::only(Situation::Merged, Rest::Left),
+            };
         }
         let mut intent = bare(ground, link, Verb::Repoint, Side::Salesforce, Situation::Merged);
         intent.fields.insert("Id".to_owned(), Value::text(survivor.as_str()));
@@ -616,6 +621,12 @@ fn create(row: &StagedRow, ground: &Ground<'_>, side: Side) -> Decision {
             Some(Err(Look::Unfit { code, message })) => return Decision::parked(situation, code, message),
             Some(Err(Look::Still | Look::Advance { .. } | Look::Write { .. } | Look::Clash { .. })) => {}
         }
+    }
+    // What is not sent is blank there, unless the answer knows better.
+    for entry in &ground.mapping.entries {
+        let names = if side == Side::Salesforce { &entry.salesforce } else { &entry.platform };
+        let unsent = names.iter().filter(|n| ground.schema[side].fields.contains_key(*n) && !intent.fields.contains_key(*n));
+        intent.advance[side].extend(unsent.map(|n| (n.clone(), Value::Null)));
     }
     if let Some(planted) = &ground.schema[side].planted {
         let id = match side {

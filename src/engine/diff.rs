@@ -82,7 +82,13 @@ fn first_match(entry: &Entry, mapping: &Mapping, sight: &Sight<'_>, now: &Sides<
         return write(entry, sight, now, Side::Salesforce);
     }
     if !entry.salesforce.is_empty() && blank(&now.salesforce) && !blank(&now.platform) {
-        let fill = mapping.fill_salesforce_blanks && entry.direction.to_salesforce() && entry.lens.two_way();
+        // Written there since the two were linked, while Salesforce's field could not be read: that is an edit, not an old blank.
+        let known = entry.platform.iter().map(|n| sight.base.platform.get(n)).collect::<Option<Vec<_>>>();
+        let edited = known.is_some_and(|base| !base.into_iter().eq(now.platform.iter()));
+        // A record that we made from the platform's has no old blanks of its own either.
+        let planted = sight.schema.salesforce.planted.as_ref().and_then(|name| sight.now.salesforce.get(name));
+        let made = planted.is_some_and(|value| !value.is_blank());
+        let fill = (mapping.fill_salesforce_blanks || edited || made) && entry.direction.to_salesforce() && entry.lens.two_way();
         return if fill { write(entry, sight, now, Side::Salesforce) } else { Look::Advance { agreed: false } };
     }
     write(entry, sight, now, Side::Platform)

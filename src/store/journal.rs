@@ -431,7 +431,10 @@ fn carried_out(
             let mut unconfirmed = false;
             if intent.verb == Verb::Create {
                 unconfirmed = answer.is_none();
-                bases[intent.side] = answer.unwrap_or(&intent.fields).clone();
+                match answer {
+                    Some(answer) => bases[intent.side] = answer.clone(),
+                    None => bases[intent.side].extend(intent.fields.clone()),
+                }
             }
             if intent.verb == Verb::Create {
                 unfill(&mut bases[intent.side], intent);
@@ -494,7 +497,9 @@ fn carried_out(
         Verb::Bury | Verb::Mark => {
             let gone = match (intent.verb, intent.situation) {
                 (Verb::Bury, _) => Some("buried"),
-                (_, Situation::DeletedInSalesforce | Situation::DeletedInSalesforceButEdited) => Some("deleted-in-salesforce"),
+                (_, Situation::DeletedInSalesforce | Situation::DeletedInSalesforceButEdited | Situation::Merged) => {
+                    Some("deleted-in-salesforce")
+                }
                 _ => None,
             };
             if let (Some(state), Some(link)) = (gone, intent.link) {

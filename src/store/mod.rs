@@ -5,6 +5,8 @@
 
 mod adopt;
 mod conflicts;
+#[cfg(any(test, feature = "simulation"))]
+mod fate;
 mod hold;
 mod journal;
 mod links;
@@ -14,6 +16,7 @@ mod quarantine;
 mod requests;
 mod runs;
 mod sentinel;
+mod sound;
 mod stage;
 mod told;
 mod views;
@@ -21,6 +24,8 @@ mod why;
 
 pub use adopt::PairRow;
 pub use conflicts::ConflictRow;
+#[cfg(any(test, feature = "simulation"))]
+pub use fate::Fate;
 pub use hold::{Approval, HoldRow};
 pub use journal::{Settled, StoredIntent};
 pub use links::{Link, LinkState, Links};

@@ -18,6 +18,8 @@ pub const SCHEMA_VERSION: usize = MIGRATIONS.len();
 pub struct Store {
     connection: Mutex<Connection>,
     path: PathBuf,
+    #[cfg(any(test, feature = "simulation"))]
+    fate: super::Fate,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -74,7 +76,7 @@ impl Store {
         }
         pragmas(&c).map_err(named)?;
         migrate(&mut c, found).map_err(named)?;
-        Ok(Self { connection: Mutex::new(c), path: path.to_owned() })
+        Ok(Self::of(c, path.to_owned()))
     }
 
     /// A store in memory: tests, and nothing else.
@@ -82,7 +84,7 @@ impl Store {
         let mut c = Connection::open_in_memory()?;
         pragmas(&c)?;
         migrate(&mut c, 0)?;
-        Ok(Self { connection: Mutex::new(c), path: PathBuf::from(":memory:") })
+        Ok(Self::of(c, PathBuf::from(":memory:")))
     }
 
     /// Opens an existing file for reading only; `None` where there is none yet.
@@ -102,7 +104,7 @@ impl Store {
         if found == 0 {
             return Ok(None);
         }
-        Ok(Some(Self { connection: Mutex::new(c), path }))
+        Ok(Some(Self::of(c, path)))
     }
 
     /// A private copy to rehearse on: the original is only read.
@@ -117,6 +119,21 @@ impl Store {
         }
         drop(target);
         Self::prepare(&path, true)
+    }
+
+    fn of(c: Connection, path: PathBuf) -> Self {
+        Self {
+            connection: Mutex::new(c),
+            path,
+            #[cfg(any(test, feature = "simulation"))]
+            fate: super::Fate::default(),
+        }
+    }
+
+    /// When a simulated process dies.
+    #[cfg(any(test, feature = "simulation"))]
+    pub const fn fate(&self) -> &super::Fate {
+        &self.fate
     }
 
     #[must_use]
@@ -134,7 +151,11 @@ impl Store {
         let mut c = self.lock();
         let tx = c.transaction_with_behavior(TransactionBehavior::Immediate).context("the state file is locked")?;
         let value = work(&tx)?;
+        #[cfg(any(test, feature = "simulation"))]
+        self.fate.before_commit();
         tx.commit().context("writing the state file")?;
+        #[cfg(any(test, feature = "simulation"))]
+        self.fate.after_commit();
         Ok(value)
     }
 

@@ -1,0 +1,2 @@
+//! The long run of the simulation.
+fn main() {}

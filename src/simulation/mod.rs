@@ -1,0 +1,100 @@
+//! The whole daemon logic under attack: the real engine and the real store between two simulated systems that keep their
+//! true history, in virtual time, with every fault by call number and a crash at every commit. The same seed gives the
+//! same trace.
+//!
+//! Test builds only (`cargo test`, feature `simulation`). What a system's wire can do wrong below the seam is for the tests
+//! through the sandbox.
+
+mod check;
+mod dice;
+mod face;
+mod play;
+mod script;
+mod shrink;
+mod world;
+
+pub use play::{Played, play};
+pub use script::{Event, FaultWord, Script, Step};
+pub use shrink::shrink;
+pub use world::{Cell, Crash};
+
+use script::Edit;
+
+/// Whether a person does this on the platform.
+const fn script_side_is_platform(edit: Edit) -> bool {
+    matches!(
+        edit,
+        Edit::Create { side: crate::record::Side::Platform, .. }
+            | Edit::Set { side: crate::record::Side::Platform, .. }
+            | Edit::Delete { side: crate::record::Side::Platform, .. }
+    )
+}
+
+/// What a delta cannot show: a commit older than the lookback, a field that may be read again.
+const fn needs_whole(edit: Edit) -> bool {
+    matches!(edit, Edit::Late { .. } | Edit::Hide { .. })
+}
+
+/// The rules a schedule broke.
+#[must_use]
+pub fn rules_broken(played: &Played) -> std::collections::BTreeSet<String> {
+    played.broken.iter().filter_map(|b| b.split(':').next()).map(str::to_owned).collect()
+}
+
+/// Plays on this thread, from beginning to end.
+///
+/// # Panics
+/// Where no runtime can be made.
+#[must_use]
+pub fn play_alone(script: &Script, tell: bool) -> Played {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime on one thread needs nothing");
+    runtime.block_on(play(script, tell))
+}
+
+/// The failing schedule cut down, and its story.
+#[must_use]
+pub fn smallest(script: &Script) -> (Script, Played) {
+    let rules = rules_broken(&play_alone(script, false));
+    let small = shrink(script, 400, |s| !rules.is_disjoint(&rules_broken(&play_alone(s, false))));
+    let played = play_alone(&small, true);
+    (small, played)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn number(name: &str, or: u64) -> u64 {
+        std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(or)
+    }
+
+    /// `LOCKSTEP_SEED` starts elsewhere, `LOCKSTEP_SCHEDULES` plays more or fewer.
+    #[test]
+    fn schedules_keep_every_invariant() {
+        let (first, count) = (number("LOCKSTEP_SEED", 1), number("LOCKSTEP_SCHEDULES", 200));
+        let mut broken = Vec::new();
+        let mut told = 0;
+        for seed in first..first + count {
+            let script = Script::of(seed);
+            let played = play_alone(&script, false);
+            if !played.broken.is_empty() {
+                broken.push(format!("seed {seed}: {}", played.broken.join("\n    ")));
+                if told < number("LOCKSTEP_TELL", 1) {
+                    told += 1;
+                    let (small, played) = smallest(&script);
+                    println!("--- seed {seed}\n{}\n{}", serde_json::to_string(&small).unwrap(), played.story.join("\n"));
+                }
+            }
+        }
+        assert!(broken.is_empty(), "{} of {count} broken:\n{}", broken.len(), broken.join("\n"));
+    }
+
+    /// L7.
+    #[test]
+    fn the_same_seed_gives_the_same_trace() {
+        for seed in 1..20 {
+            assert_eq!(play_alone(&Script::of(seed), false).trace_hash, play_alone(&Script::of(seed), false).trace_hash, "seed {seed}");
+        }
+    }
+}

@@ -11,6 +11,7 @@ pub mod plan;
 pub mod record;
 pub mod rules;
 pub mod sandbox;
+mod seeded;
 #[cfg(any(test, feature = "simulation"))]
 pub mod simulation;
 pub mod store;

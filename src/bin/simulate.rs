@@ -1,2 +1,103 @@
-//! The long run of the simulation.
-fn main() {}
+//! The long run of the simulation: `cargo run --release --features simulation --bin simulate -- --schedules N --seed S`.
+
+use clap::Parser;
+use indicatif::{ProgressBar, ProgressStyle};
+use lockstep::simulation::{Script, Summary, campaign, cells, play_alone, smallest};
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+/// The daemon's whole logic between two simulated systems, in virtual time, under every fault
+#[derive(Parser)]
+struct Args {
+    /// How many schedules to play
+    #[arg(long, default_value_t = 10_000)]
+    schedules: u64,
+    /// The first one
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// One JSON object instead of the table
+    #[arg(long)]
+    json: bool,
+    /// Threads; all cores by default
+    #[arg(long)]
+    threads: Option<usize>,
+    /// Tells the story of the one schedule `--seed`, cut down if it breaks something
+    #[arg(long)]
+    story: bool,
+    /// Plays a script (a line of JSON, as a failure prints it) and tells its story
+    #[arg(long, value_name = "JSON")]
+    script: Option<String>,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    if let Some(text) = &args.script {
+        return match serde_json::from_str::<Script>(text) {
+            Ok(script) => tell(&play_alone(&script, true)),
+            Err(error) => {
+                eprintln!("not a script: {error}");
+                ExitCode::from(2)
+            }
+        };
+    }
+    if args.story {
+        let script = Script::of(args.seed);
+        let played = play_alone(&script, true);
+        return tell(&if played.broken.is_empty() { played } else { smallest(&script).1 });
+    }
+    let threads = args.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    let bar = if args.json { ProgressBar::hidden() } else { ProgressBar::new(args.schedules) };
+    bar.set_style(
+        ProgressStyle::with_template("{bar:40} {pos}/{len} schedules, {per_sec}, {eta} left")
+            .unwrap_or_else(|_| ProgressStyle::default_bar()),
+    );
+    let sum = campaign(args.seed, args.schedules, threads, &|done| {
+        if done % 64 == 0 || done == args.schedules {
+            bar.set_position(done);
+        }
+    });
+    bar.finish_and_clear();
+    if args.json {
+        println!("{}", sum.to_json());
+    } else {
+        print(&sum);
+    }
+    ExitCode::from(u8::from(sum.broken > 0))
+}
+
+fn tell(played: &lockstep::simulation::Played) -> ExitCode {
+    println!("{}", played.story.join("\n"));
+    ExitCode::from(u8::from(!played.broken.is_empty()))
+}
+
+fn print(sum: &Summary) {
+    println!("schedules   {}", sum.schedules);
+    println!("runs        {}, {} of them ended by a crash", sum.runs, sum.crashes);
+    println!("user edits  {}", sum.user_edits);
+    println!("faults      {} in {} of {} cells", sum.faults(), sum.cells_hit(), cells().len());
+    println!("trace       {:016x}", sum.trace_hash);
+    println!();
+    let mut table: BTreeMap<(&str, &str), BTreeMap<&str, u64>> = BTreeMap::new();
+    for cell in cells() {
+        let hits = sum.cells.get(&cell).copied().unwrap_or(0);
+        table.entry((cell.fault, cell.place)).or_default().insert(cell.op, hits);
+    }
+    for ((fault, place), ops) in &table {
+        let ops: Vec<String> = ops.iter().map(|(op, n)| format!("{op} {n}")).collect();
+        println!("{fault:<34} {place:<11} {}", ops.join(", "));
+    }
+    println!();
+    if sum.broken == 0 {
+        println!("broken      0");
+        return;
+    }
+    println!("broken      {}", sum.broken);
+    for (rule, n) in &sum.rules_broken {
+        println!("  {rule:<4} in {n}");
+    }
+    for failure in &sum.failures {
+        println!("\nseed {}: {}", failure.seed, failure.broken.join("; "));
+        println!("{}", failure.script);
+        println!("{}", failure.story.join("\n"));
+    }
+}

@@ -5,6 +5,7 @@ use super::{guard::Watch, native::readable_fields, pull::Pull};
 use crate::connectors::{DeleteFeed, Fetched};
 use crate::record::{Life, Record, RecordId, Side};
 use crate::rules::Mapping;
+use crate::seeded::seeded;
 use chrono::Duration;
 
 /// Looks after a complete sweep of one object. Answers true if the side was held as emptied.
@@ -23,6 +24,10 @@ pub async fn after_sweep(pull: &Pull<'_>, mapping: &Mapping, watch: &Watch<'_>, 
     let fields = pull.schemas.get(pull.resource(mapping)).map(|s| readable_fields(pull.rules, mapping, side, s)).unwrap_or_default();
     let by_absence = absence_proves(pull, mapping);
     for ids in second_look.chunks(500) {
+        if seeded!(AbsenceProves) {
+            pull.stage(mapping, &ids.iter().cloned().map(deleted).collect::<Vec<_>>(), false)?;
+            continue;
+        }
         let fetched = match pull.reader.get_many(pull.resource(mapping), &fields, ids).await {
             Ok(fetched) => fetched,
             Err(fault) => {
@@ -39,6 +44,7 @@ pub async fn after_sweep(pull: &Pull<'_>, mapping: &Mapping, watch: &Watch<'_>, 
                 }
                 Fetched::Deleted(record) => gone.push(record),
                 Fetched::Missing(id) if by_absence => gone.push(deleted(id)),
+                Fetched::Refused(id, _) if seeded!(RefusedIsGone) => gone.push(deleted(id)),
                 // No access, or purged long ago: nobody can tell, so nothing happens.
                 Fetched::Missing(id) | Fetched::Refused(id, _) => {
                     tracing::warn!(object, %side, record = %id, "not seen and not proved gone")

@@ -10,6 +10,7 @@ use crate::connectors::Schema;
 use crate::plan::{Decided, Intent, Moved, Situation, Verb};
 use crate::record::{Fields, Life, RecordId, Side, Sides, Value};
 use crate::rules::{Drift, Mapping, Merge, OnPlatformDelete, OnSalesforceDelete, Rules, Translate};
+use crate::seeded::seeded;
 use crate::store::{Candidate, Link, LinkState, PairRead, StagedRow};
 
 /// Everything a decision may look at besides the pair.
@@ -93,8 +94,11 @@ pub fn decide(pair: &PairRead, ground: &Ground<'_>, mint: &mut dyn FnMut() -> St
 
 fn linked(pair: &PairRead, link: &Link, ground: &Ground<'_>, mint: &mut dyn FnMut() -> String) -> Decision {
     let local = |verb, side, situation| Decision::one(bare(ground, link, verb, side, situation));
-    if let Some(Life::MergedInto(survivor)) = pair.staged.salesforce.as_ref().map(|r| &r.life) {
+    if let Some(Life::MergedInto(survivor)) = pair.staged.salesforce.as_ref().map(|r| &r.life).filter(|_| !seeded!(MergeIsDelete)) {
         if ground.survivor_linked {
+            if seeded!(LoserIsForgotten) {
+                return local(Verb::Forget, Side::Salesforce, Situation::Merged);
+            }
             // The loser's platform record stays, and its link with it: without one it would be new, and made again.
             return match (link.state, seen(pair.staged.platform.as_ref())) {
                 (LinkState::Buried, _) | (_, Seen::Gone) => local(Verb::Forget, Side::Salesforce, Situation::Merged),
@@ -112,11 +116,13 @@ fn linked(pair: &PairRead, link: &Link, ground: &Ground<'_>, mint: &mut dyn FnMu
 
         (LinkState::Live, Seen::Gone, Seen::Same) => deleted_in_salesforce(pair, link, ground, Situation::DeletedInSalesforce),
         (LinkState::Live, Seen::Gone, Seen::Changed) => deleted_in_salesforce(pair, link, ground, Situation::DeletedInSalesforceButEdited),
+        (LinkState::Live, Seen::Same, Seen::Gone) if seeded!(GraveRobber) => gone_but_edited(link, ground),
         (LinkState::Live, Seen::Same, Seen::Gone) => gone_on_platform(pair, link, ground),
         (LinkState::Live, Seen::Changed, Seen::Gone) => gone_but_edited(link, ground),
         (LinkState::Live, _, _) => compare(pair, link, ground, mint),
 
         (LinkState::Buried, Seen::Changed, Seen::Same) => gone_but_edited(link, ground),
+        (LinkState::DeletedInSalesforce, Seen::Changed, _) if seeded!(UndeleteIsNothing) => Decision::only(Situation::Revived, Rest::Left),
         (LinkState::DeletedInSalesforce, Seen::Changed, _) | (LinkState::Buried, Seen::Same | Seen::Changed, Seen::Changed) => {
             revived(pair, link, ground)
         }
@@ -353,7 +359,11 @@ impl Sum {
                     rule: "salesforce (whole record)".to_owned(),
                 };
                 self.clashes += 1;
-                let look = Look::Clash { decided: Box::new(decided), write: Some((Side::Platform, values)) };
+                let look = if seeded!(WinnerUnseen) {
+                    Look::Write { side: Side::Platform, values }
+                } else {
+                    Look::Clash { decided: Box::new(decided), write: Some((Side::Platform, values)) }
+                };
                 self.take(entry, look, sight);
             }
         }
@@ -617,6 +627,7 @@ fn create(row: &StagedRow, ground: &Ground<'_>, side: Side) -> Decision {
                 let may = |name: &str| ground.schema[side].fields.get(name).is_some_and(|f| f.createable);
                 intent.fields.extend(values.into_iter().filter(|(name, value)| may(name) && !value.is_blank()));
             }
+            Some(Err(Look::Waits { .. })) if seeded!(OrphanChild) => {}
             Some(Err(Look::Waits { .. })) => return Decision::only(Situation::WaitingForParent, Rest::Waits),
             Some(Err(Look::Unfit { code, message })) => return Decision::parked(situation, code, message),
             Some(Err(Look::Still | Look::Advance { .. } | Look::Write { .. } | Look::Clash { .. })) => {}
@@ -625,10 +636,12 @@ fn create(row: &StagedRow, ground: &Ground<'_>, side: Side) -> Decision {
     // What is not sent is blank there, unless the answer knows better.
     for entry in &ground.mapping.entries {
         let names = if side == Side::Salesforce { &entry.salesforce } else { &entry.platform };
-        let unsent = names.iter().filter(|n| ground.schema[side].fields.contains_key(*n) && !intent.fields.contains_key(*n));
+        let unsent = names
+            .iter()
+            .filter(|n| !seeded!(UnsentIsUnknown) && ground.schema[side].fields.contains_key(*n) && !intent.fields.contains_key(*n));
         intent.advance[side].extend(unsent.map(|n| (n.clone(), Value::Null)));
     }
-    if let Some(planted) = &ground.schema[side].planted {
+    if let Some(planted) = ground.schema[side].planted.as_ref().filter(|_| !seeded!(NoPlantedId)) {
         let id = match side {
             Side::Platform => planted_on_platform(ground.mapping, row.id.as_str()),
             Side::Salesforce => planted_in_salesforce(ground.rules, ground.mapping, row.id.as_str()),

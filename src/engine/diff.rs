@@ -6,6 +6,7 @@ use crate::connectors::Schema;
 use crate::plan::Decided;
 use crate::record::{Fields, Side, Sides, Value, coerce};
 use crate::rules::{Conflict, Drift, Entry, Lens, LensError, Mapping, Translate};
+use crate::seeded::seeded;
 
 /// One pair as the comparison sees it.
 #[derive(Clone, Copy)]
@@ -50,17 +51,23 @@ pub enum Look {
 pub fn look(entry: &Entry, mapping: &Mapping, sight: &Sight<'_>) -> Look {
     let constant = matches!(entry.lens, Lens::Constant(_));
     let Some(now) = both(entry, sight.now) else { return Look::Still };
+    let now = if seeded!(ZeroIsNull) {
+        now.map(|v| v.into_iter().map(|v| if v == Value::Int(0) { Value::Null } else { v }).collect())
+    } else {
+        now
+    };
     let base = both(entry, sight.base);
     let Some(base) = base else { return first_match(entry, mapping, sight, &now) };
     let moved = Sides::new(!constant && now.salesforce != base.salesforce, now.platform != base.platform);
     match (moved.salesforce, moved.platform) {
         (false, false) => Look::Still,
         (true, false) if entry.direction.to_platform() => write(entry, sight, &now, Side::Platform),
-        (false, true) if entry.direction.to_salesforce() => write(entry, sight, &now, Side::Salesforce),
+        (false, true) if entry.direction.to_salesforce() || seeded!(AnyDirection) => write(entry, sight, &now, Side::Salesforce),
         // The side that moved does not rule this entry.
         (true, false) => drifted(entry, mapping, sight, &now, Side::Platform),
         (false, true) => drifted(entry, mapping, sight, &now, Side::Salesforce),
         (true, true) => match (entry.direction.to_platform(), entry.direction.to_salesforce()) {
+            (true, true) if seeded!(NoClash) => write(entry, sight, &now, Side::Platform),
             (true, true) => clash(entry, mapping, sight, &base, &now),
             (true, false) => write(entry, sight, &now, Side::Platform),
             (false, _) => write(entry, sight, &now, Side::Salesforce),
@@ -70,7 +77,8 @@ pub fn look(entry: &Entry, mapping: &Mapping, sight: &Sight<'_>) -> Look {
 
 /// The values of the entry's fields on both sides; `None` if any of them is absent.
 fn both(entry: &Entry, fields: Sides<&Fields>) -> Option<Sides<Vec<Value>>> {
-    let take = |names: &[String], fields: &Fields| names.iter().map(|n| fields.get(n).cloned()).collect::<Option<Vec<_>>>();
+    let shown = |n: &String, fields: &Fields| fields.get(n).cloned().or_else(|| seeded!(MissingIsNull).then_some(Value::Null));
+    let take = |names: &[String], fields: &Fields| names.iter().map(|n| shown(n, fields)).collect::<Option<Vec<_>>>();
     Some(Sides::new(take(&entry.salesforce, fields.salesforce)?, take(&entry.platform, fields.platform)?))
 }
 
@@ -81,10 +89,10 @@ fn first_match(entry: &Entry, mapping: &Mapping, sight: &Sight<'_>, now: &Sides<
     if !entry.direction.to_platform() {
         return write(entry, sight, now, Side::Salesforce);
     }
-    if !entry.salesforce.is_empty() && blank(&now.salesforce) && !blank(&now.platform) {
+    if !seeded!(BlanksWin) && !entry.salesforce.is_empty() && blank(&now.salesforce) && !blank(&now.platform) {
         // Written there since the two were linked, while Salesforce's field could not be read: that is an edit, not an old blank.
         let known = entry.platform.iter().map(|n| sight.base.platform.get(n)).collect::<Option<Vec<_>>>();
-        let edited = known.is_some_and(|base| !base.into_iter().eq(now.platform.iter()));
+        let edited = !seeded!(EditIsAnOldBlank) && known.is_some_and(|base| !base.into_iter().eq(now.platform.iter()));
         // A record that we made from the platform's has no old blanks of its own either.
         let planted = sight.schema.salesforce.planted.as_ref().and_then(|name| sight.now.salesforce.get(name));
         let made = planted.is_some_and(|value| !value.is_blank());
@@ -113,11 +121,11 @@ fn write(entry: &Entry, sight: &Sight<'_>, now: &Sides<Vec<Value>>, side: Side) 
     if values.is_empty() {
         return Look::Advance { agreed: true };
     }
-    if values.iter().any(|(name, _)| !sight.schema[side].fields.contains_key(name)) {
+    if !seeded!(MissingIsNull) && values.iter().any(|(name, _)| !sight.schema[side].fields.contains_key(name)) {
         // Not readable now: frozen, and the news stays until it is.
         return Look::Still;
     }
-    let writable = |name: &String| sight.schema[side].fields.get(name).is_some_and(|f| f.updateable);
+    let writable = |name: &String| seeded!(MissingIsNull) || sight.schema[side].fields.get(name).is_some_and(|f| f.updateable);
     if values.iter().all(|(name, _)| writable(name)) { Look::Write { side, values } } else { Look::Advance { agreed: false } }
 }
 
@@ -187,6 +195,7 @@ fn winner(entry: &Entry, mapping: &Mapping, sight: &Sight<'_>, now: &Sides<Vec<V
     }
     let rule = entry.conflict.as_str();
     match entry.conflict {
+        Conflict::Salesforce if seeded!(PlatformWins) => (Some(Side::Platform), rule),
         Conflict::Salesforce => (Some(Side::Salesforce), rule),
         Conflict::Platform => (Some(Side::Platform), rule),
         Conflict::Manual => (None, rule),

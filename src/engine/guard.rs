@@ -4,6 +4,7 @@
 use crate::plan::Verb;
 use crate::record::Side;
 use crate::rules::{Limit, Limits};
+use crate::seeded::seeded;
 use crate::store::{HoldRow, Store, stamp};
 use chrono::{DateTime, Duration, Utc};
 use std::path::Path;
@@ -149,12 +150,15 @@ impl Watch<'_> {
 
     fn too_much(&self, side: Side, verb: Verb, planned: u64, limit: Limit, of: u64) -> anyhow::Result<Option<(u64, String)>> {
         let ceiling = limit.ceiling(of);
+        if seeded!(GuardSleeps) {
+            return Ok(None);
+        }
         if planned > ceiling {
             return Ok(Some((ceiling, format!("{planned} planned, {ceiling} allowed in one run"))));
         }
         let load_over = self.store.meta(&format!("{}-at", self.key()))?;
         let day = self.store.done_since(self.object, side, verb, self.now - Duration::hours(24), load_over.as_deref())?;
-        if day + planned > ceiling {
+        if day + planned > ceiling && !seeded!(GuardForgetsTheDay) {
             return Ok(Some((ceiling, format!("{planned} planned after {day} in the last 24 h, {ceiling} allowed"))));
         }
         Ok(None)

@@ -3,7 +3,7 @@
 use super::face::counterpart;
 use super::play::Play;
 use super::script::Kind;
-use super::world::{Actor, FIELDS, Happened, TRIGGERED, What, World, field_on, planted};
+use super::world::{Actor, FIELDS, Happened, Rec, TRIGGERED, What, World, field_on, parent, planted};
 use crate::plan::Moved;
 use crate::record::{Life, Side, Value};
 use crate::rules::{Create, Drift, Merge};
@@ -46,7 +46,6 @@ struct IntentSeen {
     object: String,
     side: String,
     verb: String,
-    situation: String,
     state: String,
     salesforce: Option<String>,
     platform: Option<String>,
@@ -98,7 +97,6 @@ impl Memory {
                     object: text(r, "object"),
                     side: text(r, "side"),
                     verb: text(r, "verb"),
-                    situation: text(r, "situation"),
                     state: text(r, "state"),
                     salesforce: r["salesforce_id"].clone(),
                     platform: r["platform_id"].clone(),
@@ -128,7 +126,10 @@ impl Memory {
     fn kept(&self, pair: &Pair, field: &str, side: Side, lost: &Value) -> bool {
         let at = usize::from(side == Side::Platform);
         self.conflicts.iter().any(|c| {
-            c.object == pair.kind.object() && (c.ids[0] == pair.salesforce || c.ids[1] == pair.platform) && c.field == field && c.values[at] == *lost
+            c.object == pair.kind.object()
+                && (c.ids[0] == pair.salesforce || c.ids[1] == pair.platform)
+                && c.field == field
+                && c.values[at] == *lost
         })
     }
 
@@ -158,6 +159,7 @@ pub fn at_rest(play: &Play) {
         deletes_are_proved(world, &memory, &mut found);
         nothing_comes_back_unasked(world, &memory, &mut found);
         writes_are_bounded(world, &memory, &mut found);
+        the_guard_holds(world, &mut found);
         for pair in memory.links.iter().filter(|p| p.state == "live") {
             in_step(world, &memory, pair, &mut found);
         }
@@ -207,9 +209,21 @@ fn everybody_has_a_place(world: &World, memory: &Memory, found: &mut Found) {
 }
 
 /// S4: one live record per planted id.
-fn nothing_is_there_twice(world: &World, _memory: &Memory, found: &mut Found) {
+fn nothing_is_there_twice(world: &World, memory: &Memory, found: &mut Found) {
     for kind in Kind::ALL {
         for side in Side::BOTH {
+            // What we made and no link names is a double, or will be one.
+            let named: BTreeSet<&str> = memory.links.iter().filter(|l| l.kind == kind).map(|l| l.id(side)).collect();
+            for made in world
+                .history
+                .iter()
+                .filter(|h| h.kind == kind && h.side == side && h.what == What::Created && matches!(h.actor, Actor::Daemon { .. }))
+            {
+                let lives = world.rec(side, kind, &made.id).is_some_and(|r| r.life == Life::Live);
+                if lives && !named.contains(made.id.as_str()) && !memory.parked(kind, side, &made.id) {
+                    found.push(("S4", format!("{side} {} {} was made by us and belongs to nobody", kind.object(), made.id)));
+                }
+            }
             let mut by_key: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
             for (id, rec) in world.table(side, kind).iter().filter(|(_, r)| r.life == Life::Live) {
                 if let Some(key) = rec.fields.get(planted(side)).and_then(Value::as_text) {
@@ -225,14 +239,21 @@ fn nothing_is_there_twice(world: &World, _memory: &Memory, found: &mut Found) {
 
 /// S11: a write that reached a side is one intent that is done.
 fn every_write_has_one_outcome(world: &World, memory: &Memory, found: &mut Found) {
-    let wrote: BTreeSet<i64> = world.history.iter().filter_map(|h| if let Actor::Daemon { intent } = h.actor { Some(intent) } else { None }).collect();
+    let wrote: BTreeSet<i64> =
+        world.history.iter().filter_map(|h| if let Actor::Daemon { intent } = h.actor { Some(intent) } else { None }).collect();
     for id in wrote {
         match memory.intents.get(&id) {
             None => found.push(("S11", format!("intent {id} wrote, and the journal does not know it"))),
             // Somebody was quicker than our look at what a lost answer had left behind: nobody can tell any more.
             Some(intent) if intent.state == "dropped" && touched_after(world, id) => {}
             Some(intent) if intent.state != "done" => {
-                found.push(("S11", format!("intent {id} ({} {} on {}) wrote, and the journal says {}", intent.verb, intent.object, intent.side, intent.state)));
+                found.push((
+                    "S11",
+                    format!(
+                        "intent {id} ({} {} on {}) wrote, and the journal says {}",
+                        intent.verb, intent.object, intent.side, intent.state
+                    ),
+                ));
             }
             Some(_) => {}
         }
@@ -258,7 +279,12 @@ fn deletes_are_proved(world: &World, memory: &Memory, found: &mut Found) {
         });
         let proved = partner.as_ref().is_some_and(|partner| {
             world.history.iter().any(|h| {
-                h.at < gone.at && h.side != gone.side && h.kind == gone.kind && h.id == *partner && h.what == What::Deleted && h.actor == Actor::User
+                h.at < gone.at
+                    && h.side != gone.side
+                    && h.kind == gone.kind
+                    && h.id == *partner
+                    && h.what == What::Deleted
+                    && h.actor == Actor::User
             })
         });
         if !proved {
@@ -290,12 +316,15 @@ fn nothing_comes_back_unasked(world: &World, memory: &Memory, found: &mut Found)
             .map(|h| h.at)
             .max()
             .unwrap_or(0);
-        let touched = world
-            .history
-            .iter()
-            .any(|h| h.side != made.side && h.id == source && h.at > last_word && h.at < made.at && !matches!(h.actor, Actor::Daemon { .. }));
+        let touched = world.history.iter().any(|h| {
+            h.side != made.side && h.id == source && h.at > last_word && h.at < made.at && !matches!(h.actor, Actor::Daemon { .. })
+        });
         // Deleted before the answer of its creation was ever known: it was never there.
-        let unseen = |h: &Happened| h.id == deleted.id && h.what == What::Created && matches!(h.actor, Actor::Daemon { intent } if memory.intents.get(&intent).is_some_and(|i| i.state == "dropped"));
+        let unseen = |h: &Happened| {
+            h.id == deleted.id
+                && h.what == What::Created
+                && matches!(h.actor, Actor::Daemon { intent } if memory.intents.get(&intent).is_some_and(|i| i.state == "dropped"))
+        };
         if world.history.iter().any(unseen) {
             continue;
         }
@@ -306,17 +335,47 @@ fn nothing_comes_back_unasked(world: &World, memory: &Memory, found: &mut Found)
     }
 }
 
+/// S16: unasked, no run and no day deletes more than one record of a kind on a side where the limit says one.
+fn the_guard_holds(world: &World, found: &mut Found) {
+    if !world.settings.tight {
+        return;
+    }
+    for kind in Kind::ALL {
+        for side in Side::BOTH {
+            let deletes: Vec<(u64, i64)> = world
+                .history
+                .iter()
+                .filter(|h| h.kind == kind && h.side == side && h.what == What::Deleted && matches!(h.actor, Actor::Daemon { .. }))
+                .filter_map(|h| world.unasked_runs.iter().find(|r| r.from <= h.at && h.at <= r.to).map(|r| (h.at, r.when)))
+                .collect();
+            for pair in deletes.windows(2) {
+                if pair[1].1 - pair[0].1 < 80_000 {
+                    found.push(("S16", format!("{side} lost two {}s within a day and nobody was asked", kind.object())));
+                }
+            }
+        }
+    }
+}
+
 /// S7, S8: no more writes to a record than there were edits to the pair.
 fn writes_are_bounded(world: &World, memory: &Memory, found: &mut Found) {
     for pair in &memory.links {
         for side in Side::BOTH {
             let of = |h: &&Happened| h.kind == pair.kind && (h.id == pair.id(side) && h.side == side);
-            let writes: BTreeSet<i64> =
-                world.history.iter().filter(of).filter_map(|h| if let Actor::Daemon { intent } = h.actor { Some(intent) } else { None }).collect();
+            let writes: BTreeSet<i64> = world
+                .history
+                .iter()
+                .filter(of)
+                .filter_map(|h| if let Actor::Daemon { intent } = h.actor { Some(intent) } else { None })
+                .collect();
             let edits = world
                 .history
                 .iter()
-                .filter(|h| h.kind == pair.kind && !matches!(h.actor, Actor::Daemon { .. }) && Side::BOTH.iter().any(|s| h.side == *s && h.id == pair.id(*s)))
+                .filter(|h| {
+                    h.kind == pair.kind
+                        && !matches!(h.actor, Actor::Daemon { .. })
+                        && Side::BOTH.iter().any(|s| h.side == *s && h.id == pair.id(*s))
+                })
                 .count();
             if writes.len() > edits + 4 {
                 found.push(("S8", format!("{side} {} was written {} times after {edits} edits", pair.id(side), writes.len())));
@@ -348,6 +407,19 @@ fn in_step(world: &World, memory: &Memory, pair: &Pair, found: &mut Found) {
         let entry = Entry { world, memory, pair, names: [name, there] };
         if name == "Description" { entry.one_way(vs, vp, found) } else { entry.both_ways(vs, vp, found) }
     }
+    if pair.kind == Kind::Contact {
+        same_parent(memory, pair, s, p, found);
+    }
+}
+
+/// A child belongs to the partner of its parent.
+fn same_parent(memory: &Memory, pair: &Pair, s: &Rec, p: &Rec, found: &mut Found) {
+    let named = |rec: &Rec, side: Side| rec.fields.get(parent(side)).and_then(Value::as_text).map(str::to_owned);
+    let (Some(of_s), of_p) = (named(s, Side::Salesforce), named(p, Side::Platform)) else { return };
+    let Some(link) = memory.links.iter().find(|l| l.kind == Kind::Account && l.state == "live" && l.salesforce == of_s) else { return };
+    if of_p.as_deref() != Some(link.platform.as_str()) && !memory.met(pair) {
+        found.push(("L1", format!("{} belongs to {of_s} = {}, and {} to {of_p:?}", pair.salesforce, link.platform, pair.platform)));
+    }
 }
 
 struct Entry<'a> {
@@ -372,7 +444,9 @@ impl Entry<'_> {
             .history
             .iter()
             .rev()
-            .filter(|h| h.side == side && h.kind == self.pair.kind && h.id == self.pair.id(side) && !matches!(h.actor, Actor::Daemon { .. }))
+            .filter(|h| {
+                h.side == side && h.kind == self.pair.kind && h.id == self.pair.id(side) && !matches!(h.actor, Actor::Daemon { .. })
+            })
             .find_map(|h| match &h.what {
                 What::Set { field, value } if field == self.name(side) => Some((h.at, value)),
                 _ => None,
@@ -408,7 +482,8 @@ impl Entry<'_> {
     }
 
     fn open_conflict(&self) -> bool {
-        let c = |c: &&ConflictSeen| c.open && c.ids[0] == self.pair.salesforce && c.ids[1] == self.pair.platform && c.field == self.names[0];
+        let c =
+            |c: &&ConflictSeen| c.open && c.ids[0] == self.pair.salesforce && c.ids[1] == self.pair.platform && c.field == self.names[0];
         self.memory.conflicts.iter().any(|x| c(&x))
     }
 
@@ -427,7 +502,10 @@ impl Entry<'_> {
         // At a first match blanks do not overwrite; without an answer to a create nobody knows what it made blank.
         let met = (self.met() || !self.world.settings.answers) && vs.is_blank();
         // Born on the platform with it.
-        let born = self.world.rec(Side::Salesforce, self.pair.kind, &self.pair.salesforce).is_some_and(|r| r.fields.get(planted(Side::Salesforce)).is_some_and(|v| !v.is_blank()));
+        let born = self
+            .world
+            .rec(Side::Salesforce, self.pair.kind, &self.pair.salesforce)
+            .is_some_and(|r| r.fields.get(planted(Side::Salesforce)).is_some_and(|v| !v.is_blank()));
         if !may_stay && !met && !(born && vs.is_blank()) {
             found.push(("L1", format!("not in step: {}", self.says(vs, vp))));
         }
@@ -456,6 +534,9 @@ impl Entry<'_> {
             let kept = self.memory.kept(self.pair, self.names[0], side, lost);
             let seen_at_a_meeting = met && self.memory.overwritten_with_a_row(self.pair, side, lost);
             let blanked_at_a_meeting = met && lost.is_blank();
+            // Blanks of Salesforce's overwrite nothing when two records meet; a person who blanks a field does.
+            let emptied = side == Side::Platform && vs.is_blank() && last_s.is_none() && self.memory.met(self.pair);
+            let seen_at_a_meeting = seen_at_a_meeting && !emptied;
             if !(superseded || kept || seen_at_a_meeting || blanked_at_a_meeting) {
                 found.push(("S1", format!("{side} said {lost} last, and {} without a row", self.says(vs, vp))));
             }
@@ -475,4 +556,3 @@ fn alike(a: &Value, b: &Value) -> bool {
         (a, b) => a == b || (a.is_blank() && b.is_blank()),
     }
 }
-

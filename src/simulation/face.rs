@@ -119,7 +119,10 @@ impl Face {
         begun
     }
 
-    fn ends(begun: Begun) {
+    fn ends(&self, begun: &Begun) {
+        for edit in &begun.edits {
+            self.world().edit(*edit);
+        }
         if begun.crash_after {
             crash();
         }
@@ -142,7 +145,7 @@ impl Reader for Face {
 
     async fn identity(&self) -> Result<Identity, Fault> {
         let begun = self.begins("identity", "");
-        Self::ends(begun);
+        self.ends(&begun);
         match begun.fault {
             Some(fault) => Err(fault_of(fault)),
             None => Ok(Identity { id: format!("{}-1", self.side), name: self.side.to_string(), is_sandbox: false }),
@@ -151,7 +154,7 @@ impl Reader for Face {
 
     async fn schema(&self, resources: &[String]) -> Result<BTreeMap<String, Schema>, Fault> {
         let begun = self.begins("schema", "");
-        Self::ends(begun);
+        self.ends(&begun);
         if let Some(fault) = begun.fault {
             return Err(fault_of(fault));
         }
@@ -167,7 +170,7 @@ impl Reader for Face {
         let begun = self.begins("poll", &names.join(","));
         match begun.fault {
             Some(word @ (FaultWord::Refused | FaultWord::Budget | FaultWord::Credentials)) => {
-                Self::ends(begun);
+                self.ends(&begun);
                 return Err(fault_of(word));
             }
             _ => {}
@@ -205,19 +208,22 @@ impl Reader for Face {
             };
             ends.push(Polled { object: ask.object.clone(), end });
         }
-        Self::ends(begun);
+        self.ends(&begun);
         Ok(ends)
     }
 
     async fn get_many(&self, resource: &str, fields: &[String], ids: &[RecordId]) -> Result<Vec<Fetched>, Fault> {
         let begun = self.begins("get", resource);
-        Self::ends(begun);
+        self.ends(&begun);
         match begun.fault {
             None | Some(FaultWord::Hidden) => {}
             Some(fault) => return Err(fault_of(fault)),
         }
-        let world = self.world();
+        let mut world = self.world();
         let Some(kind) = kind_of(self.side, resource) else { return Ok(Vec::new()) };
+        if let (true, Some(id)) = (begun.meddle, ids.first()) {
+            world.meddle(self.side, kind, id.as_str());
+        }
         Ok(ids
             .iter()
             .enumerate()
@@ -240,7 +246,10 @@ impl Reader for Face {
     async fn find(&self, resource: &str, fields: &[String], key: &str, values: &[Value]) -> Result<Vec<Record>, Fault> {
         let world = self.world();
         let Some(kind) = kind_of(self.side, resource) else { return Ok(Vec::new()) };
-        let hits = world.table(self.side, kind).iter().filter(|(_, r)| r.life == Life::Live && r.fields.get(key).is_some_and(|v| values.contains(v)));
+        let hits = world
+            .table(self.side, kind)
+            .iter()
+            .filter(|(_, r)| r.life == Life::Live && r.fields.get(key).is_some_and(|v| values.contains(v)));
         Ok(hits.map(|(id, rec)| record(&world, self.side, kind, id, rec, fields)).collect())
     }
 
@@ -263,10 +272,11 @@ impl Writer for Face {
             Some(Verb::Delete) => "delete",
             _ => "update",
         };
-        let what: Vec<String> = writes.iter().map(|w| format!("{}{}", w.object, w.id.as_ref().map_or(String::new(), |i| format!(" {i}")))).collect();
+        let what: Vec<String> =
+            writes.iter().map(|w| format!("{}{}", w.object, w.id.as_ref().map_or(String::new(), |i| format!(" {i}")))).collect();
         let begun = self.begins(op, &what.join(", "));
         let outcomes = self.world().apply(self.side, writes, begun.fault);
-        Self::ends(begun);
+        self.ends(&begun);
         outcomes
     }
 
@@ -276,7 +286,7 @@ impl Writer for Face {
             Some(_) => Outcome::Unknown { message: "still not known".to_owned() },
             None => self.world().resolve(self.side, write),
         };
-        Self::ends(begun);
+        self.ends(&begun);
         outcome
     }
 }
@@ -415,7 +425,17 @@ impl World {
             return Outcome::Done { id: id.as_str().into(), record: None, steps: Vec::new() };
         }
         // What it holds already is not written again.
-        let news: Fields = write.fields.iter().filter(|(n, v)| rec.fields.get(*n) != Some(v)).map(|(n, v)| (n.clone(), v.clone())).collect();
+        let news: Fields =
+            write.fields.iter().filter(|(n, v)| rec.fields.get(*n) != Some(v)).map(|(n, v)| (n.clone(), v.clone())).collect();
+        // Without an answer nobody knows that the side keeps something else than it was sent.
+        for (name, value) in news.iter().filter(|_| self.settings.answers) {
+            let held = self.rec(side, kind, &id).and_then(|r| r.fields.get(name)).cloned();
+            if let (Some(Value::Text(held)), Value::Text(new)) = (&held, value)
+                && held.eq_ignore_ascii_case(new)
+            {
+                self.breaks("S7", format!("{side} {id}.{name} = {held:?} is written back as {new:?}"));
+            }
+        }
         if !news.is_empty() {
             self.set(actor, side, kind, &id, news);
         }
@@ -446,7 +466,11 @@ impl World {
             }
             Verb::Delete => {
                 let gone = write.id.as_ref().is_none_or(|id| self.rec(side, kind, id.as_str()).is_none_or(|r| r.life != Life::Live));
-                if gone { Outcome::Done { id: write.id.clone().unwrap_or_else(|| "".into()), record: None, steps: Vec::new() } } else { not_done() }
+                if gone {
+                    Outcome::Done { id: write.id.clone().unwrap_or_else(|| "".into()), record: None, steps: Vec::new() }
+                } else {
+                    not_done()
+                }
             }
             _ => {
                 let Some(id) = write.id.as_ref().map(|i| i.as_str().to_owned()) else { return Outcome::Missing };
@@ -479,21 +503,22 @@ impl World {
         }
         let Some(here) = counterpart(side, field_there) else { return false };
         self.table(side, kind).values().any(|r| r.fields.get(here) == Some(value))
-            || self.history.iter().any(|h| h.side == side && h.kind == kind && matches!(&h.what, super::world::What::Set { field, value: v } if field == here && v == value))
+            || self.history.iter().any(|h| {
+                h.side == side
+                    && h.kind == kind
+                    && matches!(&h.what, super::world::What::Set { field, value: v } if field == here && v == value)
+            })
     }
 }
 
 /// The field of `side` that is mapped to `field` of the other side.
 #[must_use]
 pub fn counterpart(side: Side, field: &str) -> Option<&'static str> {
-    (0..FIELDS.len())
-        .find(|f| field_on(side.other(), *f) == field)
-        .map(|f| field_on(side, f))
-        .or_else(|| match side {
-            Side::Salesforce if field == TRIGGERED.1 => Some(TRIGGERED.0),
-            Side::Platform if field == TRIGGERED.0 => Some(TRIGGERED.1),
-            _ => None,
-        })
+    (0..FIELDS.len()).find(|f| field_on(side.other(), *f) == field).map(|f| field_on(side, f)).or_else(|| match side {
+        Side::Salesforce if field == TRIGGERED.1 => Some(TRIGGERED.0),
+        Side::Platform if field == TRIGGERED.0 => Some(TRIGGERED.1),
+        _ => None,
+    })
 }
 
 /// The policy table, written apart from the rules: `Description` travels to the platform only, and so does the account of
@@ -501,10 +526,14 @@ pub fn counterpart(side: Side, field: &str) -> Option<&'static str> {
 fn may_write(side: Side, kind: Kind, field: &str) -> bool {
     match side {
         Side::Salesforce => {
-            matches!(field, "Name" | "Phone" | "NumberOfEmployees") || (kind == Kind::Account && field == TRIGGERED.0) || (kind == Kind::Contact && field == "AccountId")
+            matches!(field, "Name" | "Phone" | "NumberOfEmployees")
+                || (kind == Kind::Account && field == TRIGGERED.0)
+                || (kind == Kind::Contact && field == "AccountId")
         }
         Side::Platform => {
-            matches!(field, "name" | "phone" | "description" | "size") || (kind == Kind::Account && field == TRIGGERED.1) || (kind == Kind::Contact && field == "account")
+            matches!(field, "name" | "phone" | "description" | "size")
+                || (kind == Kind::Account && field == TRIGGERED.1)
+                || (kind == Kind::Contact && field == "account")
         }
     }
 }

@@ -5,17 +5,21 @@
 //! Test builds only (`cargo test`, feature `simulation`). What a system's wire can do wrong below the seam is for the tests
 //! through the sandbox.
 
+mod campaign;
 mod check;
 mod dice;
 mod face;
 mod play;
 mod script;
 mod shrink;
+mod teeth;
 mod world;
 
+pub use campaign::{Failure, Summary, campaign, cells};
 pub use play::{Played, play};
 pub use script::{Event, FaultWord, Script, Step};
 pub use shrink::shrink;
+pub use teeth::{Bite, MOST_SCHEDULES, bites};
 pub use world::{Cell, Crash};
 
 use script::Edit;
@@ -88,6 +92,16 @@ mod tests {
             }
         }
         assert!(broken.is_empty(), "{} of {count} broken:\n{}", broken.len(), broken.join("\n"));
+    }
+
+    #[test]
+    fn every_seeded_bug_is_caught() {
+        let bites = bites(2);
+        for bite in &bites {
+            println!("{:<24} {:?}", bite.bug, bite.caught);
+        }
+        let missed: Vec<&str> = bites.iter().filter(|b| b.caught.is_none()).map(|b| b.bug).collect();
+        assert!(bites.len() >= 30 && missed.is_empty(), "not caught: {missed:?}");
     }
 
     /// L7.

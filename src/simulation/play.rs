@@ -163,20 +163,33 @@ impl Play {
             _ => None,
         }));
         self.played.runs += 1;
+        let (from, when) = self.world(|w| (w.tick, w.now));
         let ended = self.engine_run(full, approve, &stop).await;
-        self.store.fate().arm(None);
+        if !approve {
+            self.world(|w| w.unasked_runs.push(super::world::Unasked { from, to: w.tick, when }));
+        }
         self.world(|w| {
             w.events.clear();
+            w.call = 0;
             w.deliver_all();
         });
         match ended {
             Ok(Ended::Report(report)) => {
-                self.world(|w| w.tell(&format!("  ended {}, {} and {} writes", report.outcome, report.writes.salesforce, report.writes.platform)));
+                self.world(|w| {
+                    w.tell(&format!("  ended {}, {} and {} writes", report.outcome, report.writes.salesforce, report.writes.platform))
+                });
                 Some(*report)
             }
             Ok(Ended::Died) => {
                 self.played.crashes += 1;
-                self.world(|w| w.tell("  the process died"));
+                let at_commit = events.iter().find_map(|(_, e)| if let Event::CrashAtCommit { after } = e { Some(*after) } else { None });
+                let spent = self.store.fate().spent();
+                self.world(|w| {
+                    if let (Some(after), true) = (at_commit, spent) {
+                        w.count(if after { "crash-after" } else { "crash-before" }, "store", "commit");
+                    }
+                    w.tell("  the process died");
+                });
                 for wrong in self.store.soundness().unwrap_or_else(|e| vec![format!("{e:#}")]) {
                     self.breaks("S13", wrong);
                 }

@@ -45,20 +45,60 @@ pub enum Step {
 /// Records are named by their place among those that live, so that a step still means something when others are cut out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Edit {
-    Create { side: Side, kind: Kind, twin: bool },
-    Set { side: Side, kind: Kind, who: u8, field: u8, how: How },
+    Create {
+        side: Side,
+        kind: Kind,
+        twin: bool,
+    },
+    Set {
+        side: Side,
+        kind: Kind,
+        who: u8,
+        field: u8,
+        how: How,
+    },
     /// Committed later than it is stamped, by so many seconds. Salesforce.
-    Late { kind: Kind, who: u8, field: u8, by: u16 },
-    Move { who: u8, to: u8 },
-    Delete { side: Side, kind: Kind, who: u8 },
-    Undelete { kind: Kind, who: u8 },
+    Late {
+        kind: Kind,
+        who: u8,
+        field: u8,
+        by: u16,
+    },
+    Move {
+        who: u8,
+        to: u8,
+    },
+    Delete {
+        side: Side,
+        kind: Kind,
+        who: u8,
+    },
+    Undelete {
+        kind: Kind,
+        who: u8,
+    },
     /// Deleted and purged from the recycle bin.
-    Purge { kind: Kind, who: u8 },
-    Merge { kind: Kind, winner: u8, loser: u8 },
+    Purge {
+        kind: Kind,
+        who: u8,
+    },
+    Merge {
+        kind: Kind,
+        winner: u8,
+        loser: u8,
+    },
     /// Every write to the record is refused from now on.
-    Poison { side: Side, kind: Kind, who: u8 },
+    Poison {
+        side: Side,
+        kind: Kind,
+        who: u8,
+    },
     /// Our user may not see this field any more.
-    Hide { side: Side, kind: Kind, field: u8 },
+    Hide {
+        side: Side,
+        kind: Kind,
+        field: u8,
+    },
     /// Whatever kept us out is lifted.
     Heal,
 }
@@ -86,6 +126,8 @@ pub enum How {
     /// A value nobody ever wrote before.
     Token,
     Blank,
+    /// 0 in a number, which is not blank.
+    Zero,
     /// What the other side holds already, if it has a partner.
     Same,
 }
@@ -94,10 +136,16 @@ pub enum How {
 pub enum Event {
     Edit(Edit),
     Fault(FaultWord),
+    /// A person edits, right before our last look at a record, what we are about to write there.
+    Meddle,
     /// The process is gone, before or after this call reached the other side.
-    CrashAtCall { after: bool },
+    CrashAtCall {
+        after: bool,
+    },
     /// The process is gone at this commit of the state file, before or after it was on disk. Counted for itself.
-    CrashAtCommit { after: bool },
+    CrashAtCommit {
+        after: bool,
+    },
     /// SIGTERM.
     Stop,
 }
@@ -209,7 +257,7 @@ fn edit(dice: &mut Dice) -> Edit {
     match dice.roll(30) {
         0..=6 => Edit::Create { side: if dice.chance(65) { Side::Salesforce } else { side }, kind, twin: dice.chance(15) },
         7..=18 => {
-            let how = dice.pick(&[How::Token, How::Token, How::Token, How::Token, How::Blank, How::Same]);
+            let how = dice.pick(&[How::Token, How::Token, How::Token, How::Token, How::Blank, How::Zero, How::Same]);
             Edit::Set { side, kind, who: who(dice), field, how }
         }
         19 | 20 => {
@@ -232,7 +280,8 @@ fn events(dice: &mut Dice) -> Vec<(u16, Event)> {
     for _ in 0..dice.roll(4) {
         let at = u16::try_from(dice.roll(14)).unwrap_or(0);
         let event = match dice.roll(10) {
-            0..=3 => Event::Edit(edit(dice)),
+            0..=2 => Event::Edit(edit(dice)),
+            3 => Event::Meddle,
             4..=6 => Event::Fault(dice.pick(FaultWord::ALL)),
             7 => Event::CrashAtCall { after: dice.chance(50) },
             8 => Event::CrashAtCommit { after: dice.chance(50) },

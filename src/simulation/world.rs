@@ -64,6 +64,13 @@ pub enum What {
     MergedInto(String),
 }
 
+/// A run from its first tick to its last, and when it began.
+pub struct Unasked {
+    pub from: u64,
+    pub to: u64,
+    pub when: i64,
+}
+
 /// An order to the world that is carried out later than it was given.
 pub struct Delayed {
     pub at_call: u64,
@@ -93,6 +100,8 @@ pub struct World {
     pub user_edits: u64,
     /// When somebody asked for everything.
     pub full_runs: Vec<u64>,
+    /// Runs in which nobody had said yes to everything.
+    pub unasked_runs: Vec<Unasked>,
     pub trace: xxhash_rust::xxh3::Xxh3,
     /// Every line of the trace, where somebody wants to read it.
     pub story: Option<Vec<String>>,
@@ -103,7 +112,8 @@ pub struct World {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Cell {
     pub fault: &'static str,
-    pub side: Side,
+    /// A side, or the store.
+    pub place: &'static str,
     pub op: &'static str,
 }
 
@@ -161,6 +171,7 @@ impl World {
             cells: BTreeMap::new(),
             user_edits: 0,
             full_runs: Vec::new(),
+            unasked_runs: Vec::new(),
             trace: xxhash_rust::xxh3::Xxh3::new(),
             story: tell.then(Vec::new),
             counter: 0,
@@ -225,12 +236,14 @@ impl World {
     fn commit_late(&mut self, kind: Kind, id: &str) {
         let Some(rec) = self.rec_mut(Side::Salesforce, kind, id) else { return };
         let Some(pending) = rec.pending.take() else { return };
+        let beyond = pending.until - pending.stamp > LOOKBACK;
         if rec.life != Life::Live {
             return;
         }
         rec.stamp = rec.stamp.max(pending.stamp);
         rec.fields.insert(pending.field.to_owned(), pending.value.clone());
         self.user_edits += 1;
+        self.count(if beyond { "late-commit-beyond-the-lookback" } else { "late-commit" }, "salesforce", "people");
         self.happened(Actor::User, Side::Salesforce, kind, id, What::Set { field: pending.field.to_owned(), value: pending.value });
         if pending.field == "Name" {
             self.fire(kind, id);
@@ -316,8 +329,20 @@ impl World {
     pub fn edit(&mut self, edit: Edit) {
         let before = self.history.len();
         self.by_hand(edit);
-        let own = self.history[before..].iter().filter(|h| h.actor == Actor::User).count();
-        self.user_edits += u64::from(own > 0);
+        let own: Vec<(Side, What)> =
+            self.history[before..].iter().filter(|h| h.actor == Actor::User).map(|h| (h.side, h.what.clone())).collect();
+        self.user_edits += u64::from(!own.is_empty());
+        for (side, what) in own {
+            match what {
+                What::MergedInto(_) => self.count("merge", side.as_str(), "people"),
+                What::Undeleted => self.count("undelete", side.as_str(), "people"),
+                What::Deleted if matches!(edit, Edit::Purge { .. }) => self.count("purge", side.as_str(), "people"),
+                What::Created if self.call > 0 => self.count("edit-in-a-run", side.as_str(), "created"),
+                What::Deleted if self.call > 0 => self.count("edit-in-a-run", side.as_str(), "deleted"),
+                What::Set { .. } if self.call > 0 => self.count("edit-in-a-run", side.as_str(), "set"),
+                _ => {}
+            }
+        }
     }
 
     fn by_hand(&mut self, edit: Edit) {
@@ -330,6 +355,8 @@ impl World {
                     How::Token => self.token(name),
                     How::Blank if name.eq_ignore_ascii_case("name") => self.token(name),
                     How::Blank => Value::Null,
+                    How::Zero if matches!(name, "NumberOfEmployees" | "size") => Value::Int(0),
+                    How::Zero => self.token(name),
                     How::Same => match self.partner_value(side, kind, &id, usize::from(field)) {
                         Some(value) => value,
                         None => self.token(name),
@@ -380,6 +407,7 @@ impl World {
                     && let Some(rec) = self.rec_mut(side, kind, &id)
                 {
                     rec.poisoned = true;
+                    self.count("refused-for-good", side.as_str(), "people");
                     self.tell(&format!("every write to {side} {id} is refused from now on"));
                 }
             }
@@ -388,6 +416,7 @@ impl World {
                 if !name.eq_ignore_ascii_case("name") {
                     self.hidden.insert((side, kind, name));
                     self.ever_hidden.insert((side, kind, name));
+                    self.count("field-hidden", side.as_str(), "people");
                     self.tell(&format!("{side} {} {name} is hidden", kind.object()));
                 }
             }
@@ -407,7 +436,11 @@ impl World {
 
     fn token(&mut self, field: &str) -> Value {
         let n = self.number();
-        if matches!(field, "NumberOfEmployees" | "size") { Value::Int(i64::try_from(n % 3_000_000_000).unwrap_or(0) * 3) } else { Value::Text(format!("T{n}")) }
+        if matches!(field, "NumberOfEmployees" | "size") {
+            Value::Int(i64::try_from(n % 3_000_000_000).unwrap_or(0) * 3)
+        } else {
+            Value::Text(format!("T{n}"))
+        }
     }
 
     /// The `who`-th of the living, in the order they were born.
@@ -445,6 +478,17 @@ impl World {
         }
     }
 
+    /// Somebody edits just this record now.
+    pub fn meddle(&mut self, side: Side, kind: Kind, id: &str) {
+        let name = field_on(side, usize::try_from(self.tick % 4).unwrap_or(0));
+        if self.rec(side, kind, id).is_some_and(|r| r.life == Life::Live) {
+            let value = self.token(name);
+            self.person_sets(side, kind, id, name, value);
+            self.user_edits += 1;
+            self.count("meddle", side.as_str(), "get");
+        }
+    }
+
     fn person_deletes(&mut self, side: Side, kind: Kind, id: &str) {
         if kind == Kind::Account {
             // Children go with their parent, as both systems do it.
@@ -473,8 +517,11 @@ impl World {
             return;
         }
         let id = dead.swap_remove(usize::from(who) % dead.len()).1;
-        let account = self.rec(Side::Salesforce, kind, &id).and_then(|r| r.fields.get("AccountId")).and_then(Value::as_text).map(str::to_owned);
-        if kind == Kind::Contact && account.is_none_or(|a| self.rec(Side::Salesforce, Kind::Account, &a).is_none_or(|r| r.life != Life::Live)) {
+        let account =
+            self.rec(Side::Salesforce, kind, &id).and_then(|r| r.fields.get("AccountId")).and_then(Value::as_text).map(str::to_owned);
+        if kind == Kind::Contact
+            && account.is_none_or(|a| self.rec(Side::Salesforce, Kind::Account, &a).is_none_or(|r| r.life != Life::Live))
+        {
             return;
         }
         let now = self.now;
@@ -494,11 +541,19 @@ impl World {
             let children: Vec<String> = self
                 .table(Side::Salesforce, Kind::Contact)
                 .iter()
-                .filter(|(_, r)| r.life == Life::Live && r.pending.is_none() && r.fields.get("AccountId").and_then(Value::as_text) == Some(loser))
+                .filter(|(_, r)| {
+                    r.life == Life::Live && r.pending.is_none() && r.fields.get("AccountId").and_then(Value::as_text) == Some(loser)
+                })
                 .map(|(child, _)| child.clone())
                 .collect();
             for child in children {
-                self.set(Actor::User, Side::Salesforce, Kind::Contact, &child, Fields::from([("AccountId".to_owned(), Value::text(winner))]));
+                self.set(
+                    Actor::User,
+                    Side::Salesforce,
+                    Kind::Contact,
+                    &child,
+                    Fields::from([("AccountId".to_owned(), Value::text(winner))]),
+                );
             }
         }
         if let Some(rec) = self.rec_mut(Side::Salesforce, kind, loser) {
@@ -516,7 +571,8 @@ impl World {
     fn partner_value(&self, side: Side, kind: Kind, id: &str, field: usize) -> Option<Value> {
         let other = side.other();
         let partner = self.table(other, kind).values().find(|r| {
-            r.life == Life::Live && r.fields.get(planted(other)).and_then(Value::as_text).is_some_and(|t| t == id || t.ends_with(&format!("-{id}")))
+            r.life == Life::Live
+                && r.fields.get(planted(other)).and_then(Value::as_text).is_some_and(|t| t == id || t.ends_with(&format!("-{id}")))
         })?;
         partner.fields.get(field_on(other, field)).cloned()
     }
@@ -535,11 +591,24 @@ impl World {
         let due: Vec<Event> = self.events.iter().filter(|(at, _)| *at == number).map(|(_, e)| *e).collect();
         for event in due {
             match event {
+                // Between our last look at a record and the write there is one call that nothing can close: what people do in
+                // it counts as done after it.
+                Event::Edit(edit) if matches!(op, "create" | "update" | "delete") => begun.edits.push(edit),
                 Event::Edit(edit) => self.edit(edit),
+                Event::Meddle => begun.meddle = true,
                 Event::Fault(fault) => begun.fault = Some(fault),
-                Event::CrashAtCall { after: false } => crash(),
-                Event::CrashAtCall { after: true } => begun.crash_after = true,
-                Event::Stop => self.stop.cancel(),
+                Event::CrashAtCall { after: false } => {
+                    self.count("crash-before", side.as_str(), op);
+                    crash();
+                }
+                Event::CrashAtCall { after: true } => {
+                    self.count("crash-after", side.as_str(), op);
+                    begun.crash_after = true;
+                }
+                Event::Stop => {
+                    self.count("stop", side.as_str(), op);
+                    self.stop.cancel();
+                }
                 Event::CrashAtCommit { .. } => {}
             }
         }
@@ -548,8 +617,12 @@ impl World {
 
     /// A fault bit at this call.
     pub fn hit(&mut self, fault: FaultWord, side: Side, op: &'static str) {
-        *self.cells.entry(Cell { fault: fault.as_str(), side, op }).or_default() += 1;
+        self.count(fault.as_str(), side.as_str(), op);
         self.tell(&format!("  fault {}", fault.as_str()));
+    }
+
+    pub fn count(&mut self, fault: &'static str, place: &'static str, op: &'static str) {
+        *self.cells.entry(Cell { fault, place, op }).or_default() += 1;
     }
 
     fn deliver_late(&mut self, number: u64) {
@@ -572,8 +645,10 @@ impl World {
 }
 
 /// What a call must know of its own fate.
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Default, Clone)]
 pub struct Begun {
+    pub edits: Vec<Edit>,
+    pub meddle: bool,
     pub fault: Option<FaultWord>,
     pub crash_after: bool,
 }

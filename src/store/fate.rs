@@ -8,7 +8,7 @@ pub struct Fate {
     /// Commits left; 0: immortal.
     left: AtomicU64,
     after: std::sync::atomic::AtomicBool,
-    commits: AtomicU64,
+    died: std::sync::atomic::AtomicBool,
 }
 
 impl Fate {
@@ -17,15 +17,16 @@ impl Fate {
         let (n, after) = at.unwrap_or((0, false));
         self.left.store(n, Ordering::SeqCst);
         self.after.store(after, Ordering::SeqCst);
+        self.died.store(false, Ordering::SeqCst);
     }
 
+    /// Whether it was a commit that the process died of.
     #[must_use]
-    pub fn commits(&self) -> u64 {
-        self.commits.load(Ordering::SeqCst)
+    pub fn spent(&self) -> bool {
+        self.died.load(Ordering::SeqCst)
     }
 
     pub(super) fn before_commit(&self) {
-        self.commits.fetch_add(1, Ordering::SeqCst);
         if self.left.load(Ordering::SeqCst) == 1 && !self.after.load(Ordering::SeqCst) {
             self.die();
         }
@@ -41,6 +42,7 @@ impl Fate {
 
     fn die(&self) {
         self.left.store(0, Ordering::SeqCst);
+        self.died.store(true, Ordering::SeqCst);
         std::panic::resume_unwind(Box::new(crate::simulation::Crash))
     }
 }

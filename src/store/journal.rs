@@ -10,6 +10,7 @@ use super::{
 };
 use crate::plan::{Decided, Intent, IntentState, Outcome, Situation, StepReport, Verb};
 use crate::record::{Fields, RecordId, Side, Sides, Value, fields_hash, fields_json, fields_parse};
+use crate::seeded::seeded;
 use chrono::{DateTime, Utc};
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 use serde::{Deserialize, Serialize};
@@ -197,7 +198,12 @@ impl Store {
 
     /// Plans of a run that ended before it carried them out.
     pub fn drop_all_planned(&self) -> anyhow::Result<usize> {
-        self.write(|tx| Ok(tx.execute("DELETE FROM intent WHERE state = 'planned'", [])?))
+        self.write(|tx| {
+            if seeded!(PromisesDropped) {
+                tx.execute("DELETE FROM intent WHERE state IN ('promised', 'unknown')", [])?;
+            }
+            Ok(tx.execute("DELETE FROM intent WHERE state = 'planned'", [])?)
+        })
     }
 
     /// The next intents to carry out: of the first of these verbs that has any, in the order they were planned.
@@ -297,7 +303,7 @@ fn settle_one(
                 super::quarantine::put(tx, run, intent, "contested", &contest, now)?;
                 return close(tx, intent, IntentState::Rejected, None, Some(("contested", &contest)), steps, now);
             }
-            for decided in &intent.conflicts {
+            for decided in intent.conflicts.iter().filter(|_| !seeded!(ConflictUnkept)) {
                 sum.conflicts += u64::from(super::conflicts::put(tx, run, intent, decided, now)?);
             }
             for side in Side::BOTH.into_iter().filter(|_| !intent.tells()) {
@@ -436,7 +442,7 @@ fn carried_out(
                     None => bases[intent.side].extend(intent.fields.clone()),
                 }
             }
-            if intent.verb == Verb::Create {
+            if intent.verb == Verb::Create && !seeded!(WholeAnswerIsBase) {
                 unfill(&mut bases[intent.side], intent);
             }
             for side in Side::BOTH {
@@ -458,7 +464,8 @@ fn carried_out(
                 let written = intent.verb == Verb::Update && side == intent.side;
                 if written {
                     for (name, sent) in &intent.fields {
-                        base.insert(name.clone(), answer.and_then(|a| a.get(name)).unwrap_or(sent).clone());
+                        let answered = answer.and_then(|a| a.get(name)).filter(|_| !seeded!(BaseFromSent));
+                        base.insert(name.clone(), answered.unwrap_or(sent).clone());
                     }
                 }
                 set_base(tx, link, side, &base, written && answer.is_none())?;
@@ -502,7 +509,7 @@ fn carried_out(
                 }
                 _ => None,
             };
-            if let (Some(state), Some(link)) = (gone, intent.link) {
+            if let (Some(state), Some(link)) = (gone.filter(|_| !seeded!(MarkForgotten)), intent.link) {
                 tx.prepare_cached("UPDATE link SET state = ?2, note = ?3 WHERE id = ?1")?.execute(params![
                     link,
                     state,
@@ -548,7 +555,9 @@ fn carried_out(
                 .execute(params![link, survivor, run])?;
             // What the survivor shows was never agreed: every field is compared as at a first match, with what the other
             // side showed last.
-            set_base(tx, link, intent.side, &Fields::new(), false)?;
+            if !seeded!(SurvivorKeepsBase) {
+                set_base(tx, link, intent.side, &Fields::new(), false)?;
+            }
             tx.prepare_cached("UPDATE staged SET dirty = 1 WHERE object = ?1 AND side = ?2 AND id = ?3")?.execute(params![
                 object,
                 intent.side.as_str(),

@@ -19,7 +19,10 @@ impl Store {
                 "an outcome without its time",
                 "SELECT 'intent ' || id || ' ' || state FROM intent WHERE state IN ('done', 'rejected', 'dropped') AND settled_at IS NULL",
             ),
-            ("a record in quarantine that nobody shows", "SELECT object || ' ' || side || ' ' || id FROM quarantine q WHERE q.attempts < 1"),
+            (
+                "a record in quarantine that nobody shows",
+                "SELECT object || ' ' || side || ' ' || id FROM quarantine q WHERE q.attempts < 1",
+            ),
         ];
         self.read(|c| {
             let mut wrong = Vec::new();

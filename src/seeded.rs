@@ -1,0 +1,114 @@
+//! Bugs we could have written, to be switched on in test builds: a check that catches none of them checks nothing.
+//!
+//! Outside of test builds `seeded!` is `false` and leaves no trace.
+
+/// `if seeded!(NoFreshRead) { … }`: true while that bug is switched on in this thread.
+macro_rules! seeded {
+    ($bug:ident) => {{
+        #[cfg(any(test, feature = "simulation"))]
+        let on = crate::seeded::is_on(crate::seeded::Bug::$bug);
+        #[cfg(not(any(test, feature = "simulation")))]
+        let on = false;
+        on
+    }};
+}
+pub(crate) use seeded;
+
+#[cfg(any(test, feature = "simulation"))]
+pub use on::{Bug, is_on, with};
+
+#[cfg(any(test, feature = "simulation"))]
+mod on {
+    use std::cell::Cell;
+
+    macro_rules! bugs {
+        ($($bug:ident = $name:literal in $place:literal: $what:literal;)*) => {
+            #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+            pub enum Bug { $($bug),* }
+
+            impl Bug {
+                pub const ALL: &'static [Bug] = &[$(Self::$bug),*];
+
+                #[must_use]
+                pub const fn as_str(self) -> &'static str {
+                    match self { $(Self::$bug => $name),* }
+                }
+
+                /// The module it lives in.
+                #[must_use]
+                pub const fn place(self) -> &'static str {
+                    match self { $(Self::$bug => $place),* }
+                }
+
+                #[must_use]
+                pub const fn what(self) -> &'static str {
+                    match self { $(Self::$bug => $what),* }
+                }
+            }
+        };
+    }
+
+    bugs! {
+        HalfReading = "half-reading" in "engine/pull": "a reading that broke off counts as a reading";
+        LaterPages = "later-pages" in "engine/pull": "only the first page is staged, and the watermark moves";
+        AbsenceProves = "absence-proves" in "engine/absence": "what two lists did not show is gone, without a read by id";
+        RefusedIsGone = "refused-is-gone" in "engine/absence": "a record that may not be read counts as gone";
+        ZeroIsNull = "zero-is-null" in "engine/diff": "0 and null are the same";
+        MissingIsNull = "missing-is-null" in "engine/diff": "a field that may not be read is null";
+        PlatformWins = "platform-wins" in "engine/diff": "the platform wins where Salesforce should";
+        NoClash = "no-clash" in "engine/diff": "two edits of one field are one edit, Salesforce's";
+        BlanksWin = "blanks-win" in "engine/diff": "at a first meeting Salesforce's blanks overwrite";
+        AnyDirection = "any-direction" in "engine/diff": "fields that travel one way travel both ways";
+        EditIsAnOldBlank = "edit-is-an-old-blank" in "engine/diff": "an edit made while a field was hidden is no news when it can be read again";
+        MergeIsDelete = "merge-is-delete" in "engine/decide": "a merged record counts as deleted";
+        LoserIsForgotten = "loser-is-forgotten" in "engine/decide": "the link of a merged record goes, and its partner is new";
+        GraveRobber = "grave-robber" in "engine/decide": "what was deleted on the platform is made again";
+        UndeleteIsNothing = "undelete-is-nothing" in "engine/decide": "a record that came back from the bin is left alone";
+        NoPlantedId = "no-planted-id" in "engine/decide": "a create carries no key by which it can be found";
+        OrphanChild = "orphan-child" in "engine/decide": "a child is made without the parent it waits for";
+        UnsentIsUnknown = "unsent-is-unknown" in "engine/decide": "what a create did not send was never agreed on";
+        WinnerUnseen = "winner-unseen" in "engine/decide": "a whole record wins without a row for what lost";
+        PlansInDoubt = "plans-in-doubt" in "engine/planner": "what an unknown create may have made counts as new";
+        NobodyWakes = "nobody-wakes" in "engine/run": "children that wait are not looked at again";
+        HalfPicture = "half-picture" in "engine/run": "planned on although a side could not be read";
+        NoRecovery = "no-recovery" in "engine/recover": "unknown outcomes are never looked up";
+        UnknownIsUndone = "unknown-is-undone" in "engine/recover": "an unknown outcome counts as not done";
+        UnknownIsDone = "unknown-is-done" in "engine/apply": "no answer counts as done";
+        NoFreshRead = "no-fresh-read" in "engine/apply": "records are not read again before they are written";
+        PartialIgnored = "partial-ignored" in "engine/apply": "the first outcome of a batch counts for all";
+        NoPromise = "no-promise" in "engine/apply": "sent without having been written into the journal";
+        GuardSleeps = "guard-sleeps" in "engine/guard": "nothing is ever too much";
+        GuardForgetsTheDay = "guard-forgets-the-day" in "engine/guard": "each run is counted for itself";
+        BaseFromSent = "base-from-sent" in "store/journal": "the base takes what was sent, not what the side answered";
+        WholeAnswerIsBase = "whole-answer-is-base" in "store/journal": "what a create did not send is agreed on as answered";
+        PromisesDropped = "promises-dropped" in "store/journal": "a new run forgets what the last one promised";
+        ConflictUnkept = "conflict-unkept" in "store/journal": "a clash is decided and no row keeps the loser";
+        MarkForgotten = "mark-forgotten" in "store/journal": "the link of a record deleted in Salesforce stays as it was";
+        NewsSwallowed = "news-swallowed" in "store/stage": "settling one field settles all that moved meanwhile";
+        StampDecides = "stamp-decides" in "store/stage": "a record with a stamp no newer than the known one is no news";
+        SurvivorKeepsBase = "survivor-keeps-base" in "store/journal": "the survivor of a merge is compared with the base of the loser";
+        ParkedUnseen = "parked-unseen" in "store/quarantine": "what cannot be decided is put aside without a row";
+    }
+
+    thread_local! {
+        static ON: Cell<Option<Bug>> = const { Cell::new(None) };
+    }
+
+    #[must_use]
+    pub fn is_on(bug: Bug) -> bool {
+        ON.get() == Some(bug)
+    }
+
+    /// Runs with this bug, on this thread.
+    pub fn with<T>(bug: Bug, work: impl FnOnce() -> T) -> T {
+        struct Off;
+        impl Drop for Off {
+            fn drop(&mut self) {
+                ON.set(None);
+            }
+        }
+        ON.set(Some(bug));
+        let _off = Off;
+        work()
+    }
+}

@@ -43,9 +43,9 @@ pub enum Command {
     History(history::Args),
     /// Fields that both sides changed: what won, what lost, what waits for a person
     Conflicts(conflicts::Args),
-    /// Records that failed for good for now, and why
+    /// Records that failed for good for now, and why; fields that are fought over
     Quarantine(quarantine::Args),
-    /// Tries quarantined records again
+    /// Tries quarantined records again, and lets frozen fields go
     Retry(retry::Args),
     /// What the guard refused to do unasked
     Hold(hold::Args),

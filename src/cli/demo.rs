@@ -108,7 +108,8 @@ impl Demo {
             self.salesforce_count("License_Feature__c"),
         );
         self.quiet().await?;
-        self.seen = self.store.last_run()?.map_or(0, |r| r.run);
+        // A run that is still going may yet be the one that finds the first edit.
+        self.seen = self.store.runs(5)?.into_iter().find(|r| r.finished_at.is_some()).map_or(0, |r| r.run);
 
         say("Somebody renames an account in Salesforce");
         let account = sample.accounts[0].clone();
@@ -340,7 +341,9 @@ impl Demo {
     /// The journal's own words for what was done since the last time.
     fn tell(&mut self) -> anyhow::Result<()> {
         let mut told = 0;
-        for run in self.store.runs(50)?.iter().rev().filter(|r| r.run > self.seen) {
+        // A run that is still going is told of with the next chapter.
+        let runs: Vec<RunRow> = self.store.runs(50)?.into_iter().filter(|r| r.finished_at.is_some()).collect();
+        for run in runs.iter().rev().filter(|r| r.run > self.seen) {
             self.store.each_of_run(run.run, |stored| {
                 told += 1;
                 if told <= MOST_TOLD {
@@ -352,7 +355,7 @@ impl Demo {
         if told > MOST_TOLD {
             println!("  … and {} more", told - MOST_TOLD);
         }
-        self.seen = self.store.last_run()?.map_or(self.seen, |r| r.run);
+        self.seen = runs.first().map_or(self.seen, |r| r.run);
         Ok(())
     }
 

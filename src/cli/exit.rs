@@ -8,7 +8,7 @@ use std::process::ExitCode;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Exit {
     InStep,
-    /// Open conflicts, quarantine, failed writes, or the budget was spent.
+    /// Open conflicts, quarantine, fields that are fought over, failed writes, or the budget was spent.
     WorkLeft,
     Held,
     Error,
@@ -45,7 +45,7 @@ impl Exit {
     /// What a run left behind.
     #[must_use]
     pub fn of_report(report: &Report) -> Self {
-        let mut exit = Self::of_state(report.conflicts_open, report.quarantined, report.held);
+        let mut exit = Self::of_state(report.conflicts_open, report.quarantined + report.frozen, report.held);
         if report.outcome == "held" {
             exit = exit.max(Self::Held);
         }
@@ -98,6 +98,7 @@ mod tests {
             conflicts: 9,
             conflicts_open,
             quarantined: 0,
+            frozen: 0,
             held,
             calls: SidesJson::default(),
             error: error.map(str::to_owned),

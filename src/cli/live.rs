@@ -39,7 +39,7 @@ pub fn ask(place: &Place, out: &mut Out, kind: &'static str, argument: &str, wha
     }
     let exit = match &answer.run {
         Some(run) if run.outcome == "failed" => Exit::Error,
-        Some(_) => Exit::of_state(store.open_conflicts()?, store.quarantine_count()?, store.held_count()?),
+        Some(_) => Exit::of_state(store.open_conflicts()?, store.quarantine_count()? + store.frozen_count()?, store.held_count()?),
         None => Exit::InStep,
     };
     if out.json {

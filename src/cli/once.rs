@@ -38,6 +38,7 @@ pub fn run(args: &Args, place: &Place, out: &mut Out) -> anyhow::Result<Exit> {
             conflicts: 0,
             conflicts_open: 0,
             quarantined: 0,
+            frozen: 0,
             held: 0,
             calls: SidesJson::default(),
             error: Some(format!("{error:#}")),

@@ -26,6 +26,8 @@ struct Answer {
     next_run: Option<String>,
     conflicts_open: u64,
     quarantined: u64,
+    /// Fields that are fought over.
+    frozen: u64,
     held: u64,
     holds: Vec<HoldRow>,
     requests: Vec<Asked>,
@@ -63,7 +65,7 @@ pub fn run(args: &Args, place: &Place, out: &mut Out) -> anyhow::Result<Exit> {
         print(&answer, out)?;
     }
     let failed = answer.last_run.as_ref().is_some_and(|run| run.outcome == "failed");
-    let open = Exit::of_state(answer.conflicts_open, answer.quarantined, answer.held);
+    let open = Exit::of_state(answer.conflicts_open, answer.quarantined + answer.frozen, answer.held);
     Ok(match (args.exit_code, failed) {
         (false, _) => Exit::InStep,
         (true, true) => Exit::Error,
@@ -75,6 +77,7 @@ fn fill(answer: &mut Answer, store: &Store, place: &Place) -> anyhow::Result<()>
     answer.last_run = store.last_run()?;
     answer.conflicts_open = store.open_conflicts()?;
     answer.quarantined = store.quarantine_count()?;
+    answer.frozen = store.frozen_count()?;
     answer.held = store.held_count()?;
     answer.holds = store.holds()?;
     answer.requests = store.open_requests()?.into_iter().map(|r| Asked { request: r.id, kind: r.kind, argument: r.argument }).collect();
@@ -108,6 +111,9 @@ fn print(answer: &Answer, out: &mut Out) -> anyhow::Result<()> {
     }
     out.line(format_args!("conflicts   {} open", answer.conflicts_open))?;
     out.line(format_args!("quarantine  {}", some(answer.quarantined, "record")))?;
+    if answer.frozen > 0 {
+        out.line(format_args!("frozen      {} fought over; see `lockstep quarantine`", some(answer.frozen, "field")))?;
+    }
     out.line(format_args!("held        {}", some(answer.held, "record")))?;
     for hold in &answer.holds {
         out.line(format_args!("            {} {} on {}: {}", some(hold.count, &hold.verb), hold.object, hold.side, hold.reason))?;

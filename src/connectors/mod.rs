@@ -126,6 +126,12 @@ pub trait Reader: Send + Sync {
     /// What our user may see of these resources. A resource that does not exist or may not be seen is absent.
     async fn schema(&self, resources: &[String]) -> Result<BTreeMap<String, Schema>, Fault>;
 
+    /// A fingerprint for each resource of what else decides whether a write is taken: the values of picklists, record types.
+    /// Nothing for a side that tells of no such thing. Costs nothing right after `schema`.
+    async fn facts(&self, _resources: &[String]) -> Result<BTreeMap<String, i64>, Fault> {
+        Ok(BTreeMap::new())
+    }
+
     /// Reads all asks, as many per call as the side allows, sending pages as they come. Answers one `Polled` per ask;
     /// `Err` only if nothing could be read at all (no token, no connection).
     async fn poll(&self, asks: &[Ask], pages: mpsc::Sender<Page>) -> Result<Vec<Polled>, Fault>;

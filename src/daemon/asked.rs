@@ -60,7 +60,7 @@ impl Asked {
         self.kinds.join(", ")
     }
 
-    /// Adds what was asked to what would have been done anyway; quarantined records are woken here.
+    /// Adds what was asked to what would have been done anyway; quarantined records are woken and frozen fields let go here.
     pub fn join(&self, store: &Store, options: &mut Options) -> anyhow::Result<()> {
         if self.full {
             options.kind = RunKind::Full;
@@ -68,6 +68,7 @@ impl Asked {
         options.restore.extend(&self.restore);
         for (object, id) in &self.wake {
             store.wake_quarantine(object.as_deref(), id.as_deref())?;
+            store.thaw(object.as_deref(), id.as_deref(), "retry", Utc::now())?;
         }
         Ok(())
     }

@@ -267,6 +267,7 @@ mod tests {
                 conflicts: 0,
                 conflicts_open: 0,
                 quarantined: 0,
+                frozen: 0,
                 held: 0,
                 calls: SidesJson::default(),
                 error: fails.then(|| "nobody there".to_owned()),

@@ -3,11 +3,12 @@
 use super::{
     amend::{Amended, amended},
     diff::{Look, Sight, look, wanted_on},
+    fight::{Lately, fought},
     native::{ACTIVATIONS, RESET_REQUESTED, own_fields, planted_in_salesforce, planted_on_platform},
     provision::{self, Provision},
 };
 use crate::connectors::Schema;
-use crate::plan::{Decided, Intent, Moved, Situation, Verb};
+use crate::plan::{Decided, Fought, Intent, Moved, Situation, Verb};
 use crate::record::{Fields, Life, RecordId, Side, Sides, Value};
 use crate::rules::{Drift, Mapping, Merge, OnPlatformDelete, OnSalesforceDelete, Rules, Translate};
 use crate::seeded::seeded;
@@ -82,17 +83,37 @@ fn seen(row: Option<&StagedRow>) -> Seen {
     }
 }
 
-/// One pair, one decision. `mint` makes license keys; it is only called for licenses that are to be issued.
+/// What keeps single entries of a linked pair from being written, and what is found out about that.
+#[derive(Default)]
+pub struct Still<'a> {
+    /// Entries that the guard does not let be emptied on a side in this run.
+    pub held: Option<&'a std::collections::BTreeSet<(Side, String)>>,
+    /// Entries of this pair that are frozen.
+    pub frozen: Option<&'a std::collections::BTreeSet<String>>,
+    pub lately: Option<Lately<'a>>,
+    /// Found out: entries that are fought over, frozen ones among them.
+    pub fought: Vec<Fought>,
+    /// Found out: frozen entries that the two sides agree on again.
+    pub agreed: Vec<String>,
+}
+
+/// One pair, one decision, where nothing is held or fought over.
+#[cfg(test)]
 pub fn decide(pair: &PairRead, ground: &Ground<'_>, mint: &mut dyn FnMut() -> String) -> Decision {
+    decide_but(pair, ground, &mut Still::default(), mint)
+}
+
+/// One pair, one decision. `mint` makes license keys; it is only called for licenses that are to be issued.
+pub fn decide_but(pair: &PairRead, ground: &Ground<'_>, still: &mut Still<'_>, mint: &mut dyn FnMut() -> String) -> Decision {
     match (&pair.link, &pair.staged.salesforce, &pair.staged.platform) {
-        (Some(link), _, _) => linked(pair, link, ground, mint),
+        (Some(link), _, _) => linked(pair, link, ground, still, mint),
         (None, Some(row), _) => new_in_salesforce(row, ground, mint),
         (None, None, Some(row)) => new_on_platform(row, ground),
         (None, None, None) => Decision::only(Situation::InStep, Rest::Left),
     }
 }
 
-fn linked(pair: &PairRead, link: &Link, ground: &Ground<'_>, mint: &mut dyn FnMut() -> String) -> Decision {
+fn linked(pair: &PairRead, link: &Link, ground: &Ground<'_>, still: &mut Still<'_>, mint: &mut dyn FnMut() -> String) -> Decision {
     let local = |verb, side, situation| Decision::one(bare(ground, link, verb, side, situation));
     if let Some(Life::MergedInto(survivor)) = pair.staged.salesforce.as_ref().map(|r| &r.life).filter(|_| !seeded!(MergeIsDelete)) {
         if ground.survivor_linked {
@@ -119,7 +140,7 @@ fn linked(pair: &PairRead, link: &Link, ground: &Ground<'_>, mint: &mut dyn FnMu
         (LinkState::Live, Seen::Same, Seen::Gone) if seeded!(GraveRobber) => gone_but_edited(link, ground),
         (LinkState::Live, Seen::Same, Seen::Gone) => gone_on_platform(pair, link, ground),
         (LinkState::Live, Seen::Changed, Seen::Gone) => gone_but_edited(link, ground),
-        (LinkState::Live, _, _) => compare(pair, link, ground, mint),
+        (LinkState::Live, _, _) => compare(pair, link, ground, still, mint),
 
         (LinkState::Buried, Seen::Changed, Seen::Same) => gone_but_edited(link, ground),
         (LinkState::DeletedInSalesforce, Seen::Changed, _) if seeded!(UndeleteIsNothing) => Decision::only(Situation::Revived, Rest::Left),
@@ -199,7 +220,7 @@ fn revived(pair: &PairRead, link: &Link, ground: &Ground<'_>) -> Decision {
 }
 
 /// Both live: entry by entry.
-fn compare(pair: &PairRead, link: &Link, ground: &Ground<'_>, mint: &mut dyn FnMut() -> String) -> Decision {
+fn compare(pair: &PairRead, link: &Link, ground: &Ground<'_>, still: &mut Still<'_>, mint: &mut dyn FnMut() -> String) -> Decision {
     let empty = Fields::new();
     let base = Sides::new(pair.base.salesforce.as_ref().unwrap_or(&empty), pair.base.platform.as_ref().unwrap_or(&empty));
     let now = Sides::new(
@@ -220,7 +241,8 @@ fn compare(pair: &PairRead, link: &Link, ground: &Ground<'_>, mint: &mut dyn FnM
     let sight = Sight { now, base, schema: ground.schema, stamp, links: ground.links };
     let mut sum = Sum::default();
     for entry in &ground.mapping.entries {
-        sum.take(entry, look(entry, ground.mapping, &sight), &sight);
+        let look = quiet(entry, look(entry, ground.mapping, &sight), &sight, still, &mut sum);
+        sum.take(entry, look, &sight);
     }
     if ground.mapping.merge == Merge::Record && sum.writes.salesforce.any() && (sum.writes.platform.any() || sum.clashes > 0) {
         sum.let_salesforce_win(ground, &sight);
@@ -229,6 +251,56 @@ fn compare(pair: &PairRead, link: &Link, ground: &Ground<'_>, mint: &mut dyn FnM
     let mut amended = amended(link, ground, &sight, mint);
     reset(link, ground, &sight, &mut amended);
     sum.decision(pair, link, ground, &sight, amended)
+}
+
+/// An entry that is held, or fought over, stays as it is on both sides: its news is kept until it may be written.
+fn quiet(entry: &crate::rules::Entry, look: Look, sight: &Sight<'_>, still: &mut Still<'_>, sum: &mut Sum) -> Look {
+    let frozen = still.frozen.is_some_and(|f| f.contains(&entry.name));
+    let (side, values) = match &look {
+        Look::Write { side, values } | Look::Clash { write: Some((side, values)), .. } => (*side, values.clone()),
+        Look::Still | Look::Advance { .. } => {
+            // A field that is not shown may be still for that reason alone.
+            let shown = entry.salesforce.iter().all(|n| sight.now.salesforce.contains_key(n))
+                && entry.platform.iter().all(|n| sight.now.platform.contains_key(n));
+            if frozen && shown {
+                still.agreed.push(entry.name.clone());
+            }
+            return look;
+        }
+        Look::Clash { write: None, .. } | Look::Waits { .. } | Look::Unfit { .. } => return look,
+    };
+    let empties = values.iter().all(|(_, v)| v.is_blank());
+    if empties && still.held.is_some_and(|held| held.contains(&(side, entry.name.clone()))) {
+        sum.held = true;
+        return Look::Still;
+    }
+    let shown = |side: Side| {
+        let names = if side == Side::Salesforce { &entry.salesforce } else { &entry.platform };
+        let values: Vec<Value> = names.iter().map(|n| sight.now[side].get(n).cloned().unwrap_or(Value::Null)).collect();
+        // A key is a bearer secret.
+        let secret = |n: &String| sight.schema[side].fields.get(n).is_some_and(|f| f.secret);
+        match (values.as_slice(), names.iter().any(secret)) {
+            ([one], true) => mask(one),
+            ([one], false) => one.clone(),
+            (many, _) => Value::List(many.to_vec()),
+        }
+    };
+    let now = Sides::new(shown(Side::Salesforce), shown(Side::Platform));
+    let quarrel = still.lately.and_then(|lately| fought(entry, side, &values, &now, lately));
+    match quarrel {
+        None if !frozen => look,
+        quarrel => {
+            let secret = values.iter().any(|(n, _)| sight.schema[side].fields.get(n).is_some_and(|f| f.secret));
+            let wrote = values.first().map_or(Value::Null, |(_, v)| if secret { mask(v) } else { v.clone() });
+            let mut one = quarrel.unwrap_or(Fought { entry: entry.name.clone(), side, wrote: wrote.clone(), times: 0, value: now });
+            if secret {
+                one.wrote = wrote;
+            }
+            still.fought.push(one);
+            sum.fought = true;
+            Look::Still
+        }
+    }
 }
 
 /// Somebody ticked the box: one reset, which the box's base remembers until the outcome is written and the box cleared. Any
@@ -280,6 +352,10 @@ struct Sum {
     undecided: Vec<Decided>,
     waits: Option<(String, String)>,
     unfit: Option<(&'static str, String)>,
+    /// An entry is held in this run: the news is planned afresh by the next.
+    held: bool,
+    /// An entry is frozen: the news is kept, and looked at when it changes.
+    fought: bool,
 }
 
 #[derive(Default)]
@@ -373,6 +449,7 @@ impl Sum {
         let found = pair.base.platform.as_ref().is_none_or(Fields::is_empty);
         match (self.clashes > 0, self.writes.salesforce.any(), self.writes.platform.any()) {
             (true, _, _) => Situation::Clash,
+            (false, false, false) if self.fought => Situation::FoughtOver,
             _ if found => Situation::Found,
             (false, true, true) => Situation::BothMovedApart,
             (false, false, true) => Situation::SalesforceMoved,
@@ -445,6 +522,8 @@ impl Sum {
             {
                 amended.rest.unwrap_or(Rest::Settled)
             }
+            (None, None) if self.fought && !self.held && !intents.iter().any(|i| i.verb.is_write()) => Rest::Left,
+            (None, None) if self.fought || self.held => Rest::Settled,
             (None, None) if intents.is_empty() => {
                 // Nothing moved in any mapped field: only the fingerprint differs, or a field may not be read.
                 intents.push(bare(ground, link, Verb::Advance, Side::Salesforce, situation));

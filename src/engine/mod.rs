@@ -9,6 +9,7 @@ mod apply;
 mod decide;
 mod diff;
 mod facts;
+mod fight;
 mod guard;
 mod native;
 mod planner;

@@ -1,7 +1,8 @@
 //! Planning one object: pairs with news are read in batches, decided, and written down as intents. Nothing is sent.
 
 use super::{
-    decide::{Decision, Ground, Rest, decide, references, salesforce_keys, survivor},
+    decide::{Decision, Ground, Rest, Still, decide_but, references, salesforce_keys, survivor},
+    fight::Lately,
     native::{LINES, platform_id_of},
     provision::contact,
     standing::refers_to,
@@ -11,13 +12,16 @@ use crate::plan::{Intent, Situation, Verb};
 use crate::record::{Fields, Life, RecordId, Side, Sides};
 use crate::rules::{ContactRule, Mapping, OnSalesforceDelete, Rules};
 use crate::seeded::seeded;
-use crate::store::{Candidate, Links, PairRead, Store, stamp};
-use chrono::{DateTime, Utc};
+use crate::store::{Candidate, Links, PairRead, Store, ToPark, stamp};
+use chrono::{DateTime, Duration, Utc};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use tokio_util::sync::CancellationToken;
 
 /// How many pairs are in memory at once.
 const BATCH: u32 = 500;
+
+/// How far back laps of a quarrel are looked for.
+const QUARREL_HOURS: i64 = 24;
 
 pub struct Planner<'a> {
     pub store: &'a Store,
@@ -28,6 +32,8 @@ pub struct Planner<'a> {
     pub now: DateTime<Utc>,
     /// Records whose write failed earlier in this run: not tried twice in one run.
     pub failed: &'a HashSet<(Side, RecordId)>,
+    /// Entries that the guard does not let be emptied on a side in this run.
+    pub held: &'a BTreeSet<(Side, String)>,
     pub stop: &'a CancellationToken,
 }
 
@@ -40,6 +46,10 @@ impl Planner<'_> {
             clashing: self.store.links_in_conflict(&self.mapping.object)?,
             creating: self.store.creates_in_doubt(&self.mapping.object, Side::Platform)?,
             now: stamp(self.now),
+            hour_ago: stamp(self.now - Duration::hours(1)),
+            frozen: self.store.frozen_entries(&self.mapping.object)?,
+            forgiven: self.store.forgiven(&self.mapping.object)?,
+            written_again: self.store.links_written_again(&self.mapping.object, self.now - Duration::hours(QUARREL_HOURS))?,
             first_contacts: std::cell::OnceCell::new(),
         };
         for side in Side::BOTH {
@@ -66,6 +76,7 @@ impl Planner<'_> {
         let mut left = Vec::new();
         let mut parked = Vec::new();
         let mut free = Vec::new();
+        let (mut fought, mut agreed) = (Vec::new(), Vec::new());
         for pair in pairs {
             let Some(row) = &pair.staged[side] else { continue };
             if self.failed.contains(&(side, row.id.clone())) {
@@ -79,7 +90,24 @@ impl Planner<'_> {
             if pair.link.is_none() && awaited && !seeded!(PlansInDoubt) {
                 continue;
             }
-            let decision = self.decide(pair, &links, looks)?;
+            let wrote = match &pair.link {
+                Some(link) if looks.written_again.contains(&link.id) => {
+                    self.store.written_since(link.id, &self.mapping.object, self.now - Duration::hours(QUARREL_HOURS))?
+                }
+                _ => Vec::new(),
+            };
+            let of_link = pair.link.as_ref().map(|l| l.id);
+            let mut still = Still {
+                held: Some(self.held),
+                frozen: of_link.and_then(|id| looks.frozen.get(&id)),
+                lately: Some(Lately { wrote: &wrote, hour_ago: &looks.hour_ago, forgiven: of_link.and_then(|id| looks.forgiven.get(&id)) }),
+                ..Still::default()
+            };
+            let decision = self.decide(pair, &links, looks, &mut still)?;
+            if let Some(link) = of_link {
+                fought.extend(still.fought.into_iter().map(|one| (link, one)));
+                agreed.extend(still.agreed.into_iter().map(|entry| (link, entry)));
+            }
             tracing::debug!(object = %self.mapping.object, %side, record = %row.id, situation = %decision.situation, "decided");
             let Decision { situation, intents: mine, rest } = decision;
             let writes = mine.iter().any(|i| i.verb.is_write() || i.verb == Verb::Link);
@@ -90,7 +118,8 @@ impl Planner<'_> {
             intents.extend(mine);
             match rest {
                 Rest::Parked { code, message } => {
-                    parked.push((side, row.id.clone(), situation, code, message));
+                    let field = self.entry_named(&message);
+                    parked.push(ToPark { side, id: row.id.clone(), situation, code, message, field });
                     continue;
                 }
                 Rest::Settled => {}
@@ -113,7 +142,19 @@ impl Planner<'_> {
         self.store.leave(&self.mapping.object, &left)?;
         self.store.park(self.run, &self.mapping.object, &parked, self.now)?;
         self.store.unpark(&self.mapping.object, &free)?;
+        let known = |link: &i64, entry: &String| looks.frozen.get(link).is_some_and(|f| f.contains(entry));
+        for (_, one) in fought.iter().filter(|(link, one)| !known(link, &one.entry)) {
+            let (entry, times, side) = (&one.entry, one.times, one.side);
+            tracing::warn!(object = %self.mapping.object, field = entry, %side, times, "fought over: written and not kept; it is frozen");
+        }
+        self.store.freeze(self.run, &self.mapping.object, &fought, &agreed, self.now)?;
         Ok(planned)
+    }
+
+    /// What does not fit says first which entry it is.
+    fn entry_named(&self, message: &str) -> Option<String> {
+        let named = |e: &&crate::rules::Entry| message.strip_prefix(e.name.as_str()).is_some_and(|rest| rest.starts_with(": "));
+        self.mapping.entries.iter().find(named).map(|e| e.name.clone())
     }
 
     /// News of an order, or of one of its licenses, may change what is said of it even where nothing is written.
@@ -144,7 +185,7 @@ impl Planner<'_> {
         self.store.links_for(&wanted)
     }
 
-    fn decide(&self, pair: &PairRead, links: &Links, looks: &Looks) -> anyhow::Result<Decision> {
+    fn decide(&self, pair: &PairRead, links: &Links, looks: &Looks, still: &mut Still<'_>) -> anyhow::Result<Decision> {
         let mut ground = Ground {
             rules: self.rules,
             mapping: self.mapping,
@@ -172,7 +213,7 @@ impl Planner<'_> {
             }
             _ => {}
         }
-        Ok(decide(pair, &ground, &mut mint))
+        Ok(decide_but(pair, &ground, still, &mut mint))
     }
 
     fn candidates(&self, row: &crate::store::StagedRow, ground: &Ground<'_>) -> anyhow::Result<Vec<Candidate>> {
@@ -220,7 +261,8 @@ impl Planner<'_> {
             .map(|(salesforce, platform)| {
                 let message =
                     format!("several Salesforce records match platform record {platform}; plant the right id in it, or merge them");
-                (Side::Salesforce, salesforce, Situation::Ambiguous, "ambiguous".to_owned(), message)
+                let (situation, code) = (Situation::Ambiguous, "ambiguous".to_owned());
+                ToPark { side: Side::Salesforce, id: salesforce, situation, code, message, field: None }
             })
             .collect();
         self.store.park(self.run, &self.mapping.object, &parked, self.now)
@@ -233,6 +275,12 @@ struct Looks {
     clashing: BTreeSet<i64>,
     creating: bool,
     now: String,
+    hour_ago: String,
+    /// By link the entries that are frozen.
+    frozen: BTreeMap<i64, BTreeSet<String>>,
+    forgiven: BTreeMap<i64, BTreeMap<String, i64>>,
+    /// Links that were written more than once on one side lately.
+    written_again: BTreeSet<i64>,
     /// By account; read when the first order asks.
     first_contacts: std::cell::OnceCell<BTreeMap<String, String>>,
 }

@@ -57,6 +57,10 @@ impl Reader for Rehearsal<'_> {
         self.reader.schema(resources).await
     }
 
+    async fn facts(&self, resources: &[String]) -> Result<BTreeMap<String, i64>, Fault> {
+        self.reader.facts(resources).await
+    }
+
     async fn poll(&self, asks: &[Ask], pages: mpsc::Sender<Page>) -> Result<Vec<Polled>, Fault> {
         self.reader.poll(asks, pages).await
     }

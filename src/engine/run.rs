@@ -12,13 +12,14 @@ use super::{
     tell::Tell,
 };
 use crate::connectors::{Fault, Fetched, FieldInfo, Identity, Schema, Writer};
+use crate::plan::HoldKind;
 use crate::record::{FieldType, RecordId, Side, Sides};
-use crate::rules::{Limits, Mapping, Rules};
+use crate::rules::{Limits, Mapping, Outline, Rules, changes};
 use crate::seeded::seeded;
 use crate::store::{PairRead, RunCounts, SidesJson, Store};
 use chrono::{DateTime, Duration, Utc};
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     path::Path,
 };
 use tokio_util::sync::CancellationToken;
@@ -94,6 +95,8 @@ pub struct Report {
     pub conflicts: u64,
     pub conflicts_open: u64,
     pub quarantined: u64,
+    /// Fields that are fought over.
+    pub frozen: u64,
     pub held: u64,
     pub calls: SidesJson,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -183,6 +186,7 @@ impl Engine<'_> {
             allowance: allowance.allowance_used.zip(allowance.allowance_max),
         };
         let (open, quarantined, held) = (self.store.open_conflicts()?, self.store.quarantine_count()?, self.store.held_count()?);
+        let frozen = self.store.frozen_count()?;
         let mut errors: Vec<String> = tally.troubles.iter().map(ToString::to_string).collect();
         errors.extend(failure.map(|e| format!("{e:#}")));
         errors.dedup();
@@ -193,7 +197,7 @@ impl Engine<'_> {
             "held"
         } else if tally.over_budget {
             "budget-limited"
-        } else if open + quarantined + tally.failed > 0 {
+        } else if open + quarantined + frozen + tally.failed > 0 {
             "partial"
         } else {
             "ok"
@@ -208,13 +212,14 @@ impl Engine<'_> {
             conflicts: counts.conflicts,
             conflicts_open: open,
             quarantined,
+            frozen,
             held,
             calls: both(counts.calls),
             error,
         };
         tracing::info!(
             run, kind = %report.kind, outcome, writes_salesforce = report.writes.salesforce, writes_platform = report.writes.platform,
-            conflicts = report.conflicts, quarantined, held, calls_salesforce = report.calls.salesforce, calls_platform = report.calls.platform,
+            conflicts = report.conflicts, quarantined, frozen, held, calls_salesforce = report.calls.salesforce, calls_platform = report.calls.platform,
             "run {run} ended: {outcome}"
         );
         Ok(report)
@@ -227,6 +232,7 @@ impl Engine<'_> {
         }
         let Some(schemas) = self.unless_stopped(self.meet(run, tally)).await?? else { return Ok(()) };
         self.prepare(options, interrupted)?;
+        self.wake_by_schema(&schemas).await?;
         let whole = options.kind == RunKind::Full;
 
         let mappings: Vec<&Mapping> = self.rules.mappings.iter().filter(|m| self.known(m, &schemas, tally)).collect();
@@ -285,7 +291,7 @@ impl Engine<'_> {
             if tell.plan(mapping)? == 0 {
                 continue;
             }
-            let Some(cleared) = self.watch(run, options, mapping).clear_told()? else { return Ok(()) };
+            let Some(cleared) = self.watch(run, options, mapping)?.clear_told()? else { return Ok(()) };
             let applied = self.apply(run, mapping, schemas).carry_out(&cleared).await?;
             refused += applied.rejected;
             tally.add(&applied);
@@ -403,6 +409,11 @@ impl Engine<'_> {
     fn prepare(&self, options: &Options, interrupted: bool) -> anyhow::Result<()> {
         // Noted at the end of a run: none noted means that no run came to its end with these.
         let rules_changed = self.store.meta("rules")?.is_none_or(|f| f != self.rules.fingerprint.to_string());
+        if rules_changed {
+            for (object, links) in self.store.linked_objects()?.into_iter().filter(|(o, _)| self.rules.mapping(o).is_none()) {
+                tracing::warn!(object, links, "no longer in the rules: nothing of it is read or written, and its links stay as they are");
+            }
+        }
         for mapping in &self.rules.mappings {
             let issued = mapping.provisions || matches!(mapping.object.as_str(), "license" | "feature");
             if options.kind == RunKind::Full && !issued {
@@ -418,6 +429,100 @@ impl Engine<'_> {
             }
             if rules_changed {
                 self.store.wake_quarantine(Some(&mapping.object), None)?;
+                self.store.thaw(Some(&mapping.object), None, "rules", (self.clock)())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What was parked may be cured by a field made longer, a right granted, a picklist value added: it is tried again when
+    /// a side describes an object otherwise than before.
+    async fn wake_by_schema(&self, schemas: &Schemas) -> anyhow::Result<()> {
+        for side in Side::BOTH {
+            let resources: Vec<String> = schemas[side].keys().cloned().collect();
+            let Ok(facts) = self.sides[side].facts(&resources).await else { continue };
+            for mapping in &self.rules.mappings {
+                let resource = if side == Side::Salesforce { &mapping.salesforce } else { &mapping.platform };
+                let Some(schema) = schemas[side].get(resource) else { continue };
+                let told = format!("{}{:?}", serde_json::to_string(schema)?, facts.get(resource));
+                let print = crate::record::fields_hash(&told).to_string();
+                let key = format!("schema:{side}:{}", mapping.object);
+                match self.store.meta(&key)? {
+                    Some(known) if known == print => continue,
+                    Some(_) => {
+                        let woken = self.store.wake_quarantine(Some(&mapping.object), None)?;
+                        tracing::info!(object = %mapping.object, %side, woken, "{resource} is described otherwise than before");
+                    }
+                    None => {}
+                }
+                self.store.set_meta(&key, &print)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A parked record is tried again when one it refers to is linked, changes, or is no longer parked itself. `wake` looks
+    /// for such changes; without it only what was parked just now is noted.
+    fn look_at_parents(&self, run: i64, mapping: &Mapping, wake: bool) -> anyhow::Result<()> {
+        const PAGE: u32 = 500;
+        let (now, object) = ((self.clock)(), mapping.object.as_str());
+        let mut rows = self.store.backing_off(object, None, PAGE, now)?;
+        if rows.is_empty() {
+            return Ok(());
+        }
+        if wake {
+            let key = format!("parents-looked:{object}");
+            let since = self.store.meta(&key)?.and_then(|r| r.parse().ok()).unwrap_or(0);
+            let mut stirred = false;
+            for parent in parents(mapping) {
+                stirred |= self.store.stirred_since(parent, since)?;
+            }
+            self.store.set_meta(&key, &run.to_string())?;
+            if !stirred {
+                return Ok(());
+            }
+        }
+        while let Some(last) = rows.last().cloned() {
+            let mut noted = Vec::new();
+            for mut row in rows.into_iter().filter(|row| wake || row.parents.is_none()) {
+                let Some(pair) = self.store.pair_of_record(object, row.side, row.id.as_str())? else { continue };
+                let mut wanted = Sides::default();
+                super::decide::references(mapping, self.rules, &pair, &mut wanted);
+                let before = row.parents.replace(self.store.fingerprint_of(&wanted)?);
+                if before != row.parents {
+                    noted.push((row, wake && before.is_some()));
+                }
+            }
+            for (row, _) in noted.iter().filter(|(_, woken)| *woken) {
+                tracing::info!(object, side = %row.side, record = %row.id, "a record it refers to changed: tried again");
+            }
+            self.store.note_parents(object, &noted)?;
+            rows = self.store.backing_off(object, Some((last.side, last.id.as_str())), PAGE, now)?;
+        }
+        Ok(())
+    }
+
+    /// What the rules of an object say otherwise than when the two sides last agreed under them, in words. A re-sync
+    /// compares everything, so it is measured by the last one.
+    fn changed_rules(&self, options: &Options, mapping: &Mapping) -> anyhow::Result<Vec<String>> {
+        let before = self.store.meta(&outline_key(options.kind, mapping))?;
+        let before: Option<Outline> = before.and_then(|text| serde_json::from_str(&text).ok());
+        Ok(before.map(|before| changes(&before, &mapping.outline())).unwrap_or_default())
+    }
+
+    /// The object was planned under these rules and nothing is held because of them.
+    fn note_rules(&self, options: &Options, mapping: &Mapping) -> anyhow::Result<()> {
+        let held = |h: &crate::store::HoldRow| h.object == mapping.object && h.kind == HoldKind::RulesChanged.as_str();
+        if self.store.holds()?.iter().any(held) {
+            return Ok(());
+        }
+        let now = serde_json::to_string(&mapping.outline())?;
+        for kind in [RunKind::Delta, RunKind::Full] {
+            let key = outline_key(kind, mapping);
+            let known = self.store.meta(&key)?;
+            let due = kind == RunKind::Delta || options.kind == RunKind::Full || known.is_none();
+            if due && known.as_deref() != Some(now.as_str()) {
+                self.store.set_meta(&key, &now)?;
             }
         }
         Ok(())
@@ -449,7 +554,7 @@ impl Engine<'_> {
     ) -> anyhow::Result<Option<Cleared>> {
         let whole = options.kind == RunKind::Full;
         let schema = Sides::new(&schemas.salesforce[&mapping.salesforce], &schemas.platform[&mapping.platform]);
-        let watch = self.watch(run, options, mapping);
+        let watch = self.watch(run, options, mapping)?;
 
         let recover = Recover { store: self.store, rules: self.rules, mapping, schema, writers: self.sides, run, now: (self.clock)() };
         let recovered = recover.open_promises().await?;
@@ -477,8 +582,13 @@ impl Engine<'_> {
         }
         self.look_at_products_again(run, mapping, schemas).await?;
         self.wake(run, mapping, interrupted)?;
+        self.look_at_parents(run, mapping, true)?;
         self.restore(run, options, mapping, schema, tally).await?;
-        self.laps(run, options, mapping, schemas, schema, tally).await.map(Some)
+        let cleared = self.laps(run, options, mapping, schemas, schema, tally).await?;
+        self.look_at_parents(run, mapping, false)?;
+        self.store.thaw_agreed(&mapping.object, (self.clock)())?;
+        self.note_rules(options, mapping)?;
+        Ok(Some(cleared))
     }
 
     async fn laps(
@@ -490,27 +600,28 @@ impl Engine<'_> {
         schema: Sides<&Schema>,
         tally: &mut Tally,
     ) -> anyhow::Result<Cleared> {
-        let watch = self.watch(run, options, mapping);
+        let watch = self.watch(run, options, mapping)?;
+        let mut held: BTreeSet<(Side, String)> = BTreeSet::new();
         let mut failed: HashSet<(Side, RecordId)> = HashSet::new();
         let mut lap = 0;
         loop {
             lap += 1;
-            let planner = Planner {
-                store: self.store,
-                rules: self.rules,
-                mapping,
-                schema,
-                run,
-                now: (self.clock)(),
-                failed: &failed,
-                stop: &self.stop,
+            let now = (self.clock)();
+            let plan = |held: &BTreeSet<(Side, String)>, failed: &HashSet<(Side, RecordId)>| {
+                Planner { store: self.store, rules: self.rules, mapping, schema, run, now, failed, held, stop: &self.stop }.plan()
             };
-            let planned = planner.plan()?;
+            let mut planned = plan(&held, &failed)?;
+            let vanished = if self.stop.is_cancelled() { BTreeSet::new() } else { watch.hold_vanished(mapping)? };
+            if !vanished.is_empty() {
+                held.extend(vanished);
+                planned += plan(&held, &failed)?;
+            }
             if self.stop.is_cancelled() {
                 // Half a plan is not guarded: counted against the limits it would pass for a small one.
                 return Err(Trouble::Stopped.into());
             }
-            let cleared = watch.clear()?;
+            let mut cleared = watch.clear()?;
+            cleared.held |= !held.is_empty();
             tally.held |= cleared.held;
             let applied = self.apply(run, mapping, schemas).carry_out(&cleared).await?;
             let again = applied.again && lap < MOST_LAPS && !self.stop.is_cancelled();
@@ -607,7 +718,7 @@ impl Engine<'_> {
                 Err(why) => tracing::warn!(conflict = id, "cannot be restored: {why}"),
                 Ok(intents) => {
                     self.store.record_plan(run, &intents, (self.clock)())?;
-                    let cleared = self.watch(run, options, mapping).clear()?;
+                    let cleared = self.watch(run, options, mapping)?.clear()?;
                     let applied = Apply {
                         store: self.store,
                         rules: self.rules,
@@ -658,16 +769,18 @@ impl Engine<'_> {
         }
     }
 
-    fn watch<'b>(&'b self, run: i64, options: &Options, mapping: &'b Mapping) -> Watch<'b> {
-        Watch {
+    fn watch<'b>(&'b self, run: i64, options: &Options, mapping: &'b Mapping) -> anyhow::Result<Watch<'b>> {
+        Ok(Watch {
             store: self.store,
             run,
             object: &mapping.object,
+            rules: self.rules,
             limits: &self.limits,
+            changed: self.changed_rules(options, mapping)?,
             approved: options.approve,
             now: (self.clock)(),
             state_dir: self.state_dir,
-        }
+        })
     }
 
     /// Reading can be left at any point: nothing is lost but the watermark's move.
@@ -677,6 +790,13 @@ impl Engine<'_> {
             () = self.stop.cancelled() => Err(Trouble::Stopped),
             value = work => Ok(value),
         }
+    }
+}
+
+fn outline_key(kind: RunKind, mapping: &Mapping) -> String {
+    match kind {
+        RunKind::Delta => format!("outline:{}", mapping.object),
+        RunKind::Full => format!("outline-full:{}", mapping.object),
     }
 }
 

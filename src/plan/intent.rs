@@ -171,6 +171,20 @@ pub struct Decided {
     pub rule: String,
 }
 
+/// An entry that is fought over: its side came back with something else each time it was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fought {
+    pub entry: String,
+    /// The side that would be written once more.
+    pub side: Side,
+    /// What it would be given.
+    pub wrote: Value,
+    /// How often it was given that already.
+    pub times: u32,
+    /// What each side holds now.
+    pub value: Sides<Value>,
+}
+
 /// What a connector is asked to do. It makes no choices: ids, fields and keys are all here.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Write {

@@ -44,6 +44,7 @@ situations! {
     BothMovedApart = "both-moved-apart": "linked, both changed, different fields" => "both updates (per-field merge); `merge = \"record\"` makes Salesforce win the whole record";
     Agreed = "agreed": "linked, both changed to the same" => "advance both bases, no write";
     Clash = "clash": "linked, both changed one field to different values" => "Salesforce wins; a conflict row keeps base and both values";
+    FoughtOver = "fought-over": "linked, a side comes back with something else each time one of its fields is written" => "the field is frozen: neither direction writes it until both sides hold the same, the rules change, or `lockstep retry` lets it go";
     DeletedInSalesforce = "deleted-in-salesforce": "linked, Salesforce reports the deletion, the platform unchanged" => "`on-salesforce-delete`: report (the link is marked), delete or disable";
     DeletedInSalesforceButEdited = "deleted-in-salesforce-but-edited": "as above, but the platform changed meanwhile" => "as above: Salesforce wins, the platform's last state stays in the history";
     Merged = "merged": "linked, merged into another record in Salesforce" => "the link follows MasterRecordId; nothing is deleted or revoked";

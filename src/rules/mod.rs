@@ -10,6 +10,7 @@ mod lens;
 mod limits;
 mod mapping;
 mod meaning;
+mod outline;
 mod problem;
 mod schedule;
 mod starter;
@@ -31,6 +32,7 @@ pub use mapping::{
     OnSalesforceDelete, OrderRules, ProductRule, Quantity, Rules,
 };
 pub use meaning::{check, limits, meaning, schedule};
+pub use outline::{Outline, changes};
 pub use problem::{Place, Problem, render};
 pub use schedule::{Schedule, duration};
 pub use starter::{SHIPPED, starter};

@@ -8,6 +8,7 @@
 
 pub mod clock;
 pub mod faults;
+pub mod forcemanager;
 pub mod licensespring;
 pub mod load;
 pub mod pair;

@@ -393,6 +393,16 @@ impl World {
                 fields: vec![field.clone()],
             };
         }
+        // Neither side takes a child of a parent that is not there.
+        if let Some(named) = write.fields.get(parent(side)).and_then(Value::as_text)
+            && self.rec(side, Kind::Account, named).is_none_or(|r| r.life != Life::Live)
+        {
+            return Outcome::Rejected {
+                code: "ENTITY_IS_DELETED".to_owned(),
+                message: format!("{named} is deleted"),
+                fields: vec![parent(side).to_owned()],
+            };
+        }
         let actor = Actor::Daemon { intent: write.intent };
         let own = match write.verb {
             Verb::Create => write.key.as_ref().and_then(|(field, value)| self.with_key(side, kind, field, value)),
@@ -428,7 +438,8 @@ impl World {
         let news: Fields =
             write.fields.iter().filter(|(n, v)| rec.fields.get(*n) != Some(v)).map(|(n, v)| (n.clone(), v.clone())).collect();
         // Without an answer nobody knows that the side keeps something else than it was sent.
-        for (name, value) in news.iter().filter(|_| self.settings.answers) {
+        let answers = self.settings.answers;
+        for (name, value) in news.iter().filter(|_| answers) {
             let held = self.rec(side, kind, &id).and_then(|r| r.fields.get(name)).cloned();
             if let (Some(Value::Text(held)), Value::Text(new)) = (&held, value)
                 && held.eq_ignore_ascii_case(new)

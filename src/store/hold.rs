@@ -1,6 +1,8 @@
 //! Holds and approvals: what the guard refused to carry out unasked, and what a person has since allowed.
 
 use super::{Store, links::count, stamp};
+use crate::plan::Moved;
+use crate::record::Side;
 use chrono::{DateTime, Utc};
 use rusqlite::{OptionalExtension, params};
 
@@ -15,6 +17,37 @@ pub struct HoldRow {
     pub of: u64,
     pub since: String,
     pub sample: String,
+    /// A word of `HoldKind`.
+    pub kind: String,
+}
+
+/// One of the first records of a hold.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct HoldSample {
+    pub salesforce_id: Option<String>,
+    pub platform_id: Option<String>,
+    pub moved: Vec<Moved>,
+}
+
+/// How many records of a hold are shown.
+const SAMPLES: u32 = 20;
+
+/// As `planned_groups` groups them.
+const GROUP: &str = "CASE WHEN takes_away THEN 'delete' ELSE verb END";
+
+/// One change of a planned update that leaves nothing where there was something.
+const EMPTIES: &str =
+    "coalesce(json_extract(m.value, '$.new'), '') IN ('', '[]') AND coalesce(json_extract(m.value, '$.old'), '') NOT IN ('', '[]')";
+
+/// What becomes of planned updates that are set apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Apart<'a> {
+    /// They are only counted.
+    Count,
+    /// They go, and the hold on this verb shows the first of them; it is there already.
+    Drop { verb: &'a str },
+    /// They go, and their records stay as they are until they change.
+    Leave,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,10 +61,125 @@ impl Store {
         let n = |v: u64| i64::try_from(v).unwrap_or(i64::MAX);
         self.write(|tx| {
             tx.execute(
-                "INSERT INTO hold (object, side, verb, reason, count, ceiling, of, since, run_id, sample) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+                "INSERT INTO hold (object, side, verb, reason, count, ceiling, of, since, run_id, sample, kind) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
                  ON CONFLICT DO UPDATE SET reason = excluded.reason, count = excluded.count, ceiling = excluded.ceiling, of = excluded.of,
-                   run_id = excluded.run_id, sample = excluded.sample",
-                params![hold.object, hold.side, hold.verb, hold.reason, n(hold.count), n(hold.ceiling), n(hold.of), hold.since, run, hold.sample],
+                   run_id = excluded.run_id, sample = excluded.sample, kind = excluded.kind",
+                params![
+                    hold.object,
+                    hold.side,
+                    hold.verb,
+                    hold.reason,
+                    n(hold.count),
+                    n(hold.ceiling),
+                    n(hold.of),
+                    hold.since,
+                    run,
+                    hold.sample,
+                    hold.kind
+                ],
+            )?;
+            let named = params![hold.object, hold.side, hold.verb];
+            tx.execute("DELETE FROM hold_sample WHERE object = ?1 AND side = ?2 AND verb = ?3", named)?;
+            tx.execute(
+                &format!(
+                    "INSERT INTO hold_sample SELECT object, side, ?3, row_number() OVER (ORDER BY id), salesforce_id, platform_id, moved FROM intent
+                     WHERE object = ?1 AND side = ?2 AND {GROUP} = ?3 AND state = 'planned' AND situation <> 'told' ORDER BY id LIMIT {SAMPLES}"
+                ),
+                named,
+            )?;
+            Ok(())
+        })
+    }
+
+    /// The first records of a hold, as they would be written; of an emptied side there are none.
+    pub fn hold_samples(&self, object: &str, side: &str, verb: &str) -> anyhow::Result<Vec<HoldSample>> {
+        self.read(|c| {
+            c.prepare(
+                "SELECT salesforce_id, platform_id, moved FROM hold_sample WHERE object = ?1 AND side = ?2 AND verb = ?3 ORDER BY position",
+            )?
+            .query_map(params![object, side, verb], |r| {
+                Ok(HoldSample {
+                    salesforce_id: r.get(0)?,
+                    platform_id: r.get(1)?,
+                    moved: serde_json::from_str(&r.get::<_, String>(2)?).unwrap_or_default(),
+                })
+            })?
+            .collect()
+        })
+    }
+
+    /// By field: how many planned updates of a side would empty it where it holds something.
+    pub fn emptied_fields(&self, object: &str, side: Side) -> anyhow::Result<Vec<(String, u64)>> {
+        self.read(|c| {
+            c.prepare(&format!(
+                "SELECT json_extract(m.value, '$.name') AS field, count(*) FROM intent, json_each(intent.moved) m
+                 WHERE object = ?1 AND side = ?2 AND verb = 'update' AND state = 'planned' AND situation <> 'told' AND {EMPTIES}
+                 GROUP BY field ORDER BY field"
+            ))?
+            .query_map(params![object, side.as_str()], |r| Ok((r.get(0)?, count(r.get(1)?))))?
+            .collect()
+        })
+    }
+
+    /// In how many linked records of a side this field holds something.
+    pub fn filled_bases(&self, object: &str, side: Side, field: &str) -> anyhow::Result<u64> {
+        self.read(|c| {
+            c.query_row(
+                "SELECT count(*) FROM link l JOIN base b ON b.link_id = l.id AND b.side = ?2 WHERE l.object = ?1 AND l.state = 'live'
+                 AND coalesce(json_extract(b.fields, '$.\"' || ?3 || '\"'), '') NOT IN ('', '[]')",
+                params![object, side.as_str(), field],
+                |r| r.get(0),
+            )
+            .map(count)
+        })
+    }
+
+    /// Planned updates that empty one of these fields are a group of their own, so that they can be held alone. Answers how
+    /// many there are.
+    pub fn set_apart(&self, object: &str, side: Side, fields: &[String], apart: Apart<'_>) -> anyhow::Result<u64> {
+        let list = serde_json::to_string(fields)?;
+        let chosen = format!(
+            "SELECT DISTINCT intent.id FROM intent, json_each(intent.moved) m WHERE object = ?1 AND side = ?2 AND verb = 'update' AND state = 'planned'
+             AND situation <> 'told' AND {EMPTIES} AND json_extract(m.value, '$.name') IN (SELECT value FROM json_each(?3))"
+        );
+        self.write(|tx| {
+            let named = params![object, side.as_str(), list];
+            let n: i64 = tx.query_row(&format!("SELECT count(*) FROM ({chosen})"), named, |r| r.get(0))?;
+            match apart {
+                Apart::Count => return Ok(count(n)),
+                Apart::Drop { verb } => {
+                    tx.execute("DELETE FROM hold_sample WHERE object = ?1 AND side = ?2 AND verb = ?3", params![object, side.as_str(), verb])?;
+                    tx.execute(
+                        &format!(
+                            "INSERT INTO hold_sample SELECT object, side, ?4, row_number() OVER (ORDER BY id), salesforce_id, platform_id, moved
+                             FROM intent WHERE id IN ({chosen}) ORDER BY id LIMIT {SAMPLES}"
+                        ),
+                        params![object, side.as_str(), list, verb],
+                    )?;
+                }
+                Apart::Leave => {
+                    for (own, column) in [("salesforce", "salesforce_id"), ("platform", "platform_id")] {
+                        tx.execute(
+                            &format!(
+                                "UPDATE staged SET dirty = 0, situation = 'discarded' WHERE object = ?1 AND side = '{own}' AND id IN
+                                   (SELECT {column} FROM intent WHERE id IN ({chosen}))"
+                            ),
+                            named,
+                        )?;
+                    }
+                }
+            }
+            tx.execute(&format!("DELETE FROM intent WHERE id IN ({chosen})"), named)?;
+            Ok(count(n))
+        })
+    }
+
+    /// A person's yes to a whole run is written down like any other.
+    pub fn note_approved(&self, run: i64, object: &str, side: Side, verb: &str, planned: u64, now: DateTime<Utc>) -> anyhow::Result<()> {
+        self.write(|tx| {
+            tx.execute(
+                "INSERT INTO approval (object, side, verb, ceiling, expires_at, given_at, used_run) VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6)",
+                params![object, side.as_str(), verb, i64::try_from(planned).unwrap_or(i64::MAX), stamp(now), run],
             )?;
             Ok(())
         })
@@ -56,6 +204,7 @@ impl Store {
                         of: count(r.get("of")?),
                         since: r.get("since")?,
                         sample: r.get("sample")?,
+                        kind: r.get("kind")?,
                     })
                 })?
                 .collect()
@@ -116,8 +265,6 @@ impl Store {
 
     /// The records of a planned group are looked at and left; the plan for them goes.
     pub fn leave_planned(&self, object: &str, side: &str, verb: &str) -> anyhow::Result<usize> {
-        // As `planned_groups` groups them.
-        const GROUP: &str = "CASE WHEN takes_away THEN 'delete' ELSE verb END";
         self.write(|tx| {
             for (own, column) in [("salesforce", "salesforce_id"), ("platform", "platform_id")] {
                 tx.execute(

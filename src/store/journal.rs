@@ -8,13 +8,13 @@ use super::{
     stage::{consume, forget},
     stamp,
 };
-use crate::plan::{Decided, Intent, IntentState, Outcome, Situation, StepReport, Verb};
+use crate::plan::{Decided, Intent, IntentState, Moved, Outcome, Situation, StepReport, Verb};
 use crate::record::{Fields, RecordId, Side, Sides, Value, fields_hash, fields_json, fields_parse};
 use crate::seeded::seeded;
 use chrono::{DateTime, Utc};
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// An intent as the journal holds it.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,6 +22,15 @@ pub struct StoredIntent {
     pub intent: Intent,
     pub state: IntentState,
     pub run: i64,
+}
+
+/// One update that reached a side.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wrote {
+    pub intent: i64,
+    pub side: Side,
+    pub moved: Vec<Moved>,
+    pub at: String,
 }
 
 /// What became of a batch.
@@ -132,7 +141,61 @@ impl Store {
         })
     }
 
-    /// Writes that reached a side since then, per verb: the guard's 24-hour window.
+    /// How many planned intents of one group there are.
+    pub fn planned_count(&self, object: &str, side: Side, verb: Verb) -> anyhow::Result<u64> {
+        self.read(|c| {
+            c.prepare_cached(
+                "SELECT count(*) FROM intent WHERE object = ?1 AND side = ?2 AND state = 'planned' AND situation <> 'told'
+                 AND CASE WHEN takes_away THEN 'delete' ELSE verb END = ?3",
+            )?
+            .query_row(params![object, side.as_str(), verb.as_str()], |r| r.get(0))
+            .map(count)
+        })
+    }
+
+    /// How many links would end because their other side is gone; what only takes something away is not among them.
+    pub fn planned_ends(&self, object: &str, side: Side) -> anyhow::Result<u64> {
+        self.read(|c| {
+            c.prepare_cached(
+                "SELECT count(*) FROM intent WHERE object = ?1 AND side = ?2 AND state = 'planned' AND verb IN ('delete', 'bury') AND link_id IS NOT NULL",
+            )?
+            .query_row(params![object, side.as_str()], |r| r.get(0))
+            .map(count)
+        })
+    }
+
+    /// Links that were written more than once on one side since then: only these can be fought over.
+    pub fn links_written_again(&self, object: &str, since: DateTime<Utc>) -> anyhow::Result<BTreeSet<i64>> {
+        self.read(|c| {
+            c.prepare_cached(
+                "SELECT link_id FROM intent WHERE state = 'done' AND object = ?1 AND side IN ('salesforce', 'platform') AND verb = 'update'
+                 AND settled_at >= ?2 AND link_id IS NOT NULL AND situation <> 'told' GROUP BY link_id, side HAVING count(*) > 1",
+            )?
+            .query_map(params![object, stamp(since)], |r| r.get(0))?
+            .collect()
+        })
+    }
+
+    /// The updates of a link since then, oldest first: side, what was written over what, and when.
+    pub fn written_since(&self, link: i64, object: &str, since: DateTime<Utc>) -> anyhow::Result<Vec<Wrote>> {
+        self.read(|c| {
+            c.prepare_cached(
+                "SELECT id, side, moved, settled_at FROM intent WHERE platform_id = (SELECT platform_id FROM link WHERE id = ?1) AND object = ?2
+                 AND link_id = ?1 AND state = 'done' AND verb = 'update' AND situation <> 'told' AND settled_at >= ?3 ORDER BY id",
+            )?
+            .query_map(params![link, object, stamp(since)], |r| {
+                Ok(Wrote {
+                    intent: r.get(0)?,
+                    side: Side::parse(&r.get::<_, String>(1)?).unwrap_or(Side::Platform),
+                    moved: from_json(&r.get::<_, String>(2)?)?,
+                    at: r.get(3)?,
+                })
+            })?
+            .collect()
+        })
+    }
+
+    /// Writes that reached a side since then, per verb: the guard's 24-hour window. What a person let go is not counted.
     pub fn done_since(
         &self,
         object: &str,
@@ -144,7 +207,9 @@ impl Store {
         self.read(|c| {
             c.prepare_cached(
                 "SELECT count(*) FROM intent WHERE state = 'done' AND object = ?1 AND side = ?2 AND verb IN (?3, 'update')
-                 AND settled_at >= ?4 AND settled_at > ?5 AND situation <> 'told' AND CASE WHEN takes_away THEN 'delete' ELSE verb END = ?3",
+                 AND settled_at >= ?4 AND settled_at > ?5 AND situation <> 'told' AND CASE WHEN takes_away THEN 'delete' ELSE verb END = ?3
+                 AND NOT EXISTS (SELECT 1 FROM approval a WHERE a.used_run = intent.run_id AND a.object = intent.object AND a.side = intent.side
+                   AND a.verb = ?3 AND a.ceiling > 0)",
             )?
             .query_row(params![object, side.as_str(), verb.as_str(), stamp(since), first_load_until.unwrap_or("")], |r| r.get(0))
             .map(count)
@@ -300,7 +365,7 @@ fn settle_one(
             let answer = record.as_ref().map(|r| &r.fields);
             if let Err(contest) = carried_out(tx, run, intent, id, answer, now)? {
                 sum.rejected += 1;
-                super::quarantine::put(tx, run, intent, "contested", &contest, now)?;
+                super::quarantine::put(tx, run, intent, "contested", &contest, None, now)?;
                 return close(tx, intent, IntentState::Rejected, None, Some(("contested", &contest)), steps, now);
             }
             for decided in intent.conflicts.iter().filter(|_| !seeded!(ConflictUnkept)) {
@@ -321,9 +386,10 @@ fn settle_one(
             sum.rejected += 1;
             close(tx, intent, IntentState::Rejected, None, Some((code, message)), &[], now)
         }
-        Outcome::Rejected { code, message, .. } => {
+        Outcome::Rejected { code, message, fields } => {
             sum.rejected += 1;
-            super::quarantine::put(tx, run, intent, code, message, now)?;
+            let field = (!fields.is_empty()).then(|| fields.join(", "));
+            super::quarantine::put(tx, run, intent, code, message, field.as_deref(), now)?;
             close(tx, intent, IntentState::Rejected, None, Some((code, message)), &[], now)
         }
         Outcome::Failed { code, message } => {

@@ -149,6 +149,15 @@ impl Store {
         self.read(|c| c.query_row("SELECT count(*) FROM link WHERE object = ?1 AND state = 'live'", [object], |r| r.get(0)).map(count))
     }
 
+    /// How many links there are of each object.
+    pub fn linked_objects(&self) -> anyhow::Result<Vec<(String, u64)>> {
+        self.read(|c| {
+            c.prepare("SELECT object, count(*) FROM link WHERE state = 'live' GROUP BY object ORDER BY object")?
+                .query_map([], |r| Ok((r.get(0)?, count(r.get(1)?))))?
+                .collect()
+        })
+    }
+
     pub fn base(&self, link: i64, side: Side) -> anyhow::Result<Option<Fields>> {
         self.read(|c| base_of(c, link, side))
     }

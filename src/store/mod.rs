@@ -7,6 +7,7 @@ mod adopt;
 mod conflicts;
 #[cfg(any(test, feature = "simulation"))]
 mod fate;
+mod frozen;
 mod hold;
 mod journal;
 mod links;
@@ -26,12 +27,13 @@ pub use adopt::PairRow;
 pub use conflicts::ConflictRow;
 #[cfg(any(test, feature = "simulation"))]
 pub use fate::Fate;
-pub use hold::{Approval, HoldRow};
-pub use journal::{Settled, StoredIntent};
+pub use frozen::FrozenRow;
+pub use hold::{Apart, Approval, HoldRow, HoldSample};
+pub use journal::{Settled, StoredIntent, Wrote};
 pub use links::{Link, LinkState, Links};
 pub use open::{OpenError, SCHEMA_VERSION, Store};
 pub use pairs::{Candidate, PairRead, StagedRow};
-pub use quarantine::QuarantineRow;
+pub use quarantine::{ParkedRecord, QuarantineRow, ToPark};
 pub use requests::Request;
 pub use runs::{RunCounts, RunRow, SidesJson};
 pub use stage::{Staged, StagedCounts};

@@ -11,7 +11,8 @@ use std::{
 };
 
 /// Each migration once, in order; `PRAGMA user_version` counts them.
-const MIGRATIONS: &[(&str, &str)] = &[("0001 first", include_str!("migrations/0001-first.sql"))];
+const MIGRATIONS: &[(&str, &str)] =
+    &[("0001 first", include_str!("migrations/0001-first.sql")), ("0003 guards", include_str!("migrations/0003-guards.sql"))];
 
 pub const SCHEMA_VERSION: usize = MIGRATIONS.len();
 
@@ -255,6 +256,32 @@ mod tests {
         let Err(OpenError::Damaged { aside, .. }) = Store::open(dir.path()) else { panic!("opened a damaged file") };
         assert_eq!(fs::read(aside).unwrap(), vec![b'x'; 8192]);
         Store::open(dir.path()).unwrap();
+    }
+
+    /// Holds, parked records and approvals of a file that was written before holds had kinds.
+    #[test]
+    fn old_holds_and_parked_records_come_along() {
+        let mut c = Connection::open_in_memory().unwrap();
+        pragmas(&c).unwrap();
+        c.execute_batch(MIGRATIONS[0].1).unwrap();
+        c.pragma_update(None, "user_version", 1).unwrap();
+        c.execute_batch(
+            "INSERT INTO run (kind, cause, started_at) VALUES ('delta', 'once', '2026-11-24T10:00:00Z');
+             INSERT INTO hold VALUES ('account', 'platform', 'create', '120 planned, 100 allowed in one run', 120, 100, 50, '2026-11-24T10:00:00Z', 1, '');
+             INSERT INTO quarantine VALUES ('contact', 'salesforce', '003A', 'new-in-salesforce', 'validation_error', 'email: no', '2026-11-24T10:00:00Z', 2, '2026-11-24T10:30:00Z', 7, 1);
+             INSERT INTO approval VALUES (1, 'account', 'platform', 'create', 120, '2026-11-25T10:00:00Z', '2026-11-24T10:00:00Z', 1);",
+        )
+        .unwrap();
+        migrate(&mut c, 1).unwrap();
+        let store = Store::of(c, PathBuf::from(":memory:"));
+        let hold = store.holds().unwrap().remove(0);
+        assert_eq!((hold.count, hold.kind.as_str()), (120, "too-many"));
+        assert!(store.hold_samples("account", "platform", "create").unwrap().is_empty());
+        let parked = store.quarantine(10).unwrap().remove(0);
+        assert_eq!((parked.id.as_str(), parked.attempts, parked.field), ("003A", 2, None));
+        assert_eq!(store.view("held", "1", "", 10).unwrap().rows[0].last().unwrap().as_deref(), Some("too-many"));
+        assert!(store.frozen(10).unwrap().is_empty());
+        assert_eq!(store.integrity().unwrap(), Vec::<String>::new());
     }
 
     #[test]

@@ -51,7 +51,7 @@ fn staged_from(row: &Row<'_>) -> rusqlite::Result<StagedRow> {
     })
 }
 
-fn staged(c: &Connection, object: &str, side: Side, id: &str) -> rusqlite::Result<Option<StagedRow>> {
+pub(super) fn staged(c: &Connection, object: &str, side: Side, id: &str) -> rusqlite::Result<Option<StagedRow>> {
     c.prepare_cached("SELECT * FROM staged WHERE object = ?1 AND side = ?2 AND id = ?3")?
         .query_row(params![object, side.as_str(), id], staged_from)
         .optional()

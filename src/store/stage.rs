@@ -288,7 +288,7 @@ fn stage_one(
     let hash = fields_hash(&json);
     let living = record.life == Life::Live;
     if let Some(link) = &link {
-        let known = base_hash(tx, link.id, side)?;
+        let (known, unconfirmed) = base_hash(tx, link.id, side)?;
         // On the side that is left of a tombstone, a row as the base holds it is no news either; on the other it came back.
         let expected = match link.state {
             super::LinkState::Live => true,
@@ -296,6 +296,11 @@ fn stage_one(
             super::LinkState::DeletedInSalesforce => side == Side::Platform,
         };
         if living && expected && known == Some(hash) {
+            if unconfirmed {
+                // S15: what was written without an answer is now seen to be held.
+                tx.prepare_cached("UPDATE base SET unconfirmed = 0 WHERE link_id = ?1 AND side = ?2")?
+                    .execute(params![link.id, side.as_str()])?;
+            }
             if forget(tx, object, side, id)? {
                 // An edit was taken back: what its partner showed against it is looked at again.
                 tx.prepare_cached("UPDATE staged SET dirty = 1 WHERE object = ?1 AND side = ?2 AND id = ?3 AND dirty = 0")?
@@ -350,10 +355,12 @@ fn promised(c: &Connection, object: &str, side: Side, id: &str) -> rusqlite::Res
     .query_row(params![object, id], |r| r.get(0))
 }
 
-fn base_hash(c: &Connection, link: i64, side: Side) -> rusqlite::Result<Option<i64>> {
-    c.prepare_cached("SELECT hash FROM base WHERE link_id = ?1 AND side = ?2")?
-        .query_row(params![link, side.as_str()], |r| r.get(0))
+/// The fingerprint of what the side showed last, and whether it is only what was sent there.
+fn base_hash(c: &Connection, link: i64, side: Side) -> rusqlite::Result<(Option<i64>, bool)> {
+    c.prepare_cached("SELECT hash, unconfirmed FROM base WHERE link_id = ?1 AND side = ?2")?
+        .query_row(params![link, side.as_str()], |r| Ok((Some(r.get(0)?), r.get(1)?)))
         .optional()
+        .map(Option::unwrap_or_default)
 }
 
 /// Drops the news of a record and its match keys. True if there was any news.

@@ -26,6 +26,8 @@ pub struct Known {
     pub quarantine: Vec<QuarantineRow>,
     /// Clashes nobody decided yet.
     pub conflicts: Vec<ConflictRow>,
+    /// Fields that are fought over.
+    pub frozen: Vec<super::FrozenRow>,
     /// What was done and tried, oldest first.
     pub journal: Vec<Told>,
 }
@@ -106,6 +108,7 @@ impl Store {
                 news: Sides::default(),
                 quarantine: Vec::new(),
                 conflicts: Vec::new(),
+                frozen: Vec::new(),
                 journal: journal(c, object, &ids)?,
                 ids,
                 link,
@@ -122,6 +125,7 @@ impl Store {
                 known.quarantine.extend(parked(c, object, side, &id)?);
             }
             if let Some(link) = &known.link {
+                known.frozen = super::frozen::of_link(c, link.id)?;
                 known.linked_at =
                     c.prepare_cached("SELECT linked_at FROM link WHERE id = ?1")?.query_row([link.id], |r| r.get(0)).optional()?;
                 known.conflicts = c

@@ -20,6 +20,7 @@ pub(super) fn order(store: &Store, rules: &Rules, known: &Known) -> anyhow::Resu
     steps.extend(call(known, &story.facts));
     steps.extend(story.licenses.iter().map(|license| short::license(rules, license)));
     steps.extend(short::conflicts(known));
+    steps.extend(short::frozen(known));
     Ok(Story { named: Named::of(known), steps, standing, orders: Vec::new() })
 }
 

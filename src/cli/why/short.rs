@@ -2,7 +2,7 @@
 
 use super::{Mark, Named, Step, Story, chain::matched};
 use crate::engine::{Standing, hide_keys};
-use crate::plan::IntentState;
+use crate::plan::{IntentState, advice, has_advice};
 use crate::record::{Life, Value};
 use crate::rules::Rules;
 use crate::store::{Known, LinkState, NewsRest};
@@ -14,6 +14,7 @@ pub(super) fn record(rules: &Rules, known: &Known) -> Story {
     }
     steps.extend(changed(known));
     steps.extend(conflicts(known));
+    steps.extend(frozen(known));
     steps.extend(quarantine(known));
     Story { named: Named::of(known), steps, standing: standing(known), orders: Vec::new() }
 }
@@ -67,10 +68,29 @@ pub(super) fn conflicts(known: &Known) -> Vec<Step> {
     .collect()
 }
 
+/// Who holds what, where neither side keeps what it is given.
+pub(super) fn frozen(known: &Known) -> Vec<Step> {
+    let frozen = known.frozen.iter();
+    frozen
+        .map(|f| {
+            let text = format!(
+                "{}: Salesforce has {}, the platform {}; {} was written on {} {} times and not kept, so neither is written any more; find what changes it, then: lockstep retry {} {}",
+                f.field, f.value.salesforce, f.value.platform, f.wrote, f.side, f.times, f.object, f.salesforce_id
+            );
+            Step::new(Mark::Held, "frozen", text)
+        })
+        .collect()
+}
+
 pub(super) fn quarantine(known: &Known) -> Vec<Step> {
     let parked = known.quarantine.iter();
     parked
-        .map(|q| Step::new(Mark::Failed, "parked", format!("since {}, {}: {}; next try {}", q.since, q.code, q.message, q.next_try_at)))
+        .map(|q| {
+            let advice = advice(&q.code);
+            let text =
+                format!("since {}, {}: {}; next try {}, sooner with {}", q.since, q.code, q.message, q.next_try_at, advice.waits_for);
+            Step::new(Mark::Failed, "parked", text)
+        })
         .collect()
 }
 
@@ -85,6 +105,7 @@ fn standing(known: &Known) -> Standing {
         let who = match parked.code.as_str() {
             "ambiguous" => "operations: merge the records on the platform, or write the Salesforce id into the right one",
             "required-missing" => "sales: fill the field in Salesforce",
+            code if has_advice(code) => &format!("operations: {}", advice(code).act),
             _ => "operations: mend what the message says, then lockstep retry",
         };
         let message = format!("Parked: {} ({}).", parked.message.trim_end_matches('.'), parked.code);
@@ -98,6 +119,11 @@ fn standing(known: &Known) -> Standing {
             who,
             "Both values stay until then.",
         );
+    }
+    if !known.frozen.is_empty() {
+        let who = "operations: find what changes the field back, or map it one way; then lockstep retry";
+        let message = "A field is fought over: what is written is not kept.".to_owned();
+        return told(None, message, who, "Both values stay until then; all other fields go on.");
     }
     let news = [&known.news.salesforce, &known.news.platform];
     let waits = news.into_iter().flatten().any(|news| news.rest != NewsRest::Left && news.life == Life::Live);

@@ -28,6 +28,8 @@ pub struct Described {
     pub schema: Schema,
     /// Relationship name (`Account`, `Order__r`) → the sObject it leads to.
     pub(super) relationships: BTreeMap<String, String>,
+    /// A fingerprint of what else decides whether a record is taken: picklist values, record types.
+    pub(super) facts: i64,
 }
 
 impl Described {
@@ -162,6 +164,28 @@ struct Body {
     #[serde(default)]
     deletable: bool,
     fields: Vec<Field>,
+    #[serde(default)]
+    record_type_infos: Vec<RecordType>,
+}
+
+/// Only to tell that something changed.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RecordType {
+    #[serde(default)]
+    record_type_id: String,
+    #[serde(default)]
+    active: bool,
+    #[serde(default)]
+    available: bool,
+}
+
+#[derive(Deserialize)]
+struct Pick {
+    #[serde(default)]
+    value: Option<String>,
+    #[serde(default)]
+    active: bool,
 }
 
 #[derive(Deserialize)]
@@ -192,6 +216,12 @@ struct Field {
     reference_to: Option<Vec<String>>,
     #[serde(default)]
     relationship_name: Option<String>,
+    #[serde(default)]
+    restricted_picklist: bool,
+    #[serde(default)]
+    picklist_values: Option<Vec<Pick>>,
+    #[serde(default)]
+    unique: bool,
 }
 
 const fn yes() -> bool {
@@ -222,7 +252,21 @@ fn parse(object: &str, body: &[u8]) -> Result<Described, Fault> {
         described.schema.fields.entry(path).or_insert_with(read_only_text);
     }
     described.schema.planted = described.has(LOCKSTEP_ID).then(|| LOCKSTEP_ID.to_owned());
+    described.facts = facts(&body);
     Ok(described)
+}
+
+/// The active values of picklists, what is unique, and the record types: what else decides whether a record is taken.
+fn facts(body: &Body) -> i64 {
+    let mut told = String::new();
+    for field in &body.fields {
+        let picks = field.picklist_values.iter().flatten().filter(|p| p.active).filter_map(|p| p.value.as_deref());
+        told.push_str(&format!("{} {} {} {:?};", field.name, field.restricted_picklist, field.unique, picks.collect::<Vec<_>>()));
+    }
+    for kind in &body.record_type_infos {
+        told.push_str(&format!("{} {} {};", kind.record_type_id, kind.active, kind.available));
+    }
+    crate::record::fields_hash(&told)
 }
 
 fn info(object: &str, field: &Field, ty: FieldType) -> FieldInfo {
@@ -334,6 +378,22 @@ mod tests {
         assert!(d.schema.fields["Status"].required && d.schema.fields["Status"].updateable);
         assert!(d.schema.fields["License_Key__c"].secret);
         assert_eq!(d.schema.planted.as_deref(), Some(LOCKSTEP_ID));
+    }
+
+    /// A value added to a picklist may cure a parked record, so it is another schema.
+    #[test]
+    fn picklists_and_record_types_are_part_of_the_facts() {
+        let of = |values: serde_json::Value, types: serde_json::Value| {
+            let field = json!({"name": "Tier__c", "type": "picklist", "restrictedPicklist": true, "picklistValues": values});
+            let body = json!({"name": "Order", "fields": [field], "recordTypeInfos": types});
+            parse("Order", body.to_string().as_bytes()).unwrap().facts
+        };
+        let gold = json!({"value": "Gold", "active": true, "label": "Gold"});
+        let plain = of(json!([gold]), json!([]));
+        assert_eq!(plain, of(json!([gold]), json!([])));
+        assert_ne!(plain, of(json!([gold, {"value": "Tin", "active": true}]), json!([])));
+        assert_eq!(plain, of(json!([gold, {"value": "Tin", "active": false}]), json!([])), "what is not active is not there");
+        assert_ne!(plain, of(json!([gold]), json!([{"recordTypeId": "012", "active": true, "available": true}])));
     }
 
     #[test]

@@ -129,6 +129,10 @@ impl Reader for Salesforce {
         Ok(out)
     }
 
+    async fn facts(&self, resources: &[String]) -> Result<BTreeMap<String, i64>, Fault> {
+        Ok(self.describes.fresh(&self.wire, resources).await?.into_iter().map(|(name, described)| (name, described.facts)).collect())
+    }
+
     async fn poll(&self, asks: &[Ask], pages: mpsc::Sender<Page>) -> Result<Vec<Polled>, Fault> {
         self.read(asks, &pages).await
     }

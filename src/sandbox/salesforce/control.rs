@@ -25,6 +25,8 @@
 //! |---|---|
 //! | `hide_field` `show_field` `readonly_field` `writable_field` | `{"object","field"}` |
 //! | `add_field` | `{"object","xml"}`, the text of a `field-meta.xml`, formulas too |
+//! | `picklist_value` | `{"object","field","value"}`: one more value |
+//! | `field_length` | `{"object","field","length"}` |
 //! | `validation_rule` | `{"object","field","equals","message"}` |
 //! | `trigger` | `{"object","field"?,"set":{…}}` |
 //! | `lock_row` | `{"id","times"}` |
@@ -145,6 +147,11 @@ impl World {
                 "readonly_field" | "writable_field" => self.readonly_field(text("object"), text("field"), key == "readonly_field")?,
                 "add_field" => {
                     self.add_field(text("object"), text("xml")).map_err(wrong)?;
+                }
+                "picklist_value" => self.add_picklist_value(text("object"), text("field"), text("value"))?,
+                "field_length" => {
+                    let length = value["length"].as_u64().and_then(|n| u32::try_from(n).ok());
+                    self.set_field_length(text("object"), text("field"), length.ok_or_else(|| wrong("a length is a number".to_owned()))?)?;
                 }
                 "validation_rule" => self.add_rule(text("object"), text("field"), value["equals"].clone(), text("message"))?,
                 "trigger" => {

@@ -229,6 +229,27 @@ impl World {
         Ok(())
     }
 
+    /// Adds a value to a picklist, as an administrator would in Setup.
+    ///
+    /// # Errors
+    /// When there is no such field.
+    pub fn add_picklist_value(&mut self, object: &str, field: &str, value: &str) -> Outcome<()> {
+        let (at, field) = self.place(object, field)?;
+        let picklist = &mut self.schema.objects[at].fields[usize::from(field)].picklist;
+        picklist.push(super::schema::Pick { label: value.to_owned(), value: value.to_owned(), active: true, default: false });
+        Ok(())
+    }
+
+    /// Makes a text field take so many characters.
+    ///
+    /// # Errors
+    /// When there is no such field.
+    pub fn set_field_length(&mut self, object: &str, field: &str, length: u32) -> Outcome<()> {
+        let (at, field) = self.place(object, field)?;
+        self.schema.objects[at].fields[usize::from(field)].length = length;
+        Ok(())
+    }
+
     /// From now on a write that leaves `field` at `equals` is refused with `message`.
     ///
     /// # Errors

@@ -27,6 +27,8 @@ pub struct Config {
     pub source: String,
     pub rules: Rules,
     pub schedule: Schedule,
+    /// `None`: a census is made only when somebody asks.
+    pub census: Option<Schedule>,
     pub resync: ResyncAt,
     pub sweep_every: SweepEvery,
     /// How long a record must stay missing before it is looked for by id.
@@ -153,8 +155,8 @@ impl Resolve<'_, '_> {
         if !self.look.problems.is_empty() {
             return None;
         }
-        let meant = rules::meaning(file).and_then(|rules| Ok((rules, rules::schedule(file)?)));
-        let (rules, schedule) = match meant {
+        let meant = rules::meaning(file).and_then(|rules| Ok((rules, rules::schedule(file)?, rules::census(file)?)));
+        let (rules, schedule, census) = match meant {
             Ok(meant) => meant,
             Err(finding) => {
                 self.look.say(rules::NOT_UNDERSTOOD, finding);
@@ -166,6 +168,7 @@ impl Resolve<'_, '_> {
             source: self.look.source.to_owned(),
             rules,
             schedule,
+            census,
             resync: file.schedule.resync.unwrap_or(ResyncAt::Now),
             sweep_every: match file.schedule.sweep_every.as_ref().map(|s| s.as_str()) {
                 None | Some("auto") => SweepEvery::Auto,

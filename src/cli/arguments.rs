@@ -1,6 +1,8 @@
 //! The global arguments and the list of commands. Each command's own arguments stand in its own file.
 
-use super::{check, completions, conflicts, demo, history, hold, init, once, plan, quarantine, resync, retry, run, sandbox, status, why};
+use super::{
+    check, completions, conflicts, demo, history, hold, init, once, plan, quarantine, resync, retry, run, sandbox, status, verify, why,
+};
 use clap::{Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -35,6 +37,8 @@ pub enum Command {
     Plan(plan::Args),
     /// Checks the rules; with --online also both systems, field by field
     Check(check::Args),
+    /// Compares both systems value by value, apart from all that is remembered; changes neither
+    Verify(verify::Args),
     /// How things stand
     Status(status::Args),
     /// Why an order, account, contact or license stands as it does, and who must act

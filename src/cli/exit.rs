@@ -101,6 +101,7 @@ mod tests {
             frozen: 0,
             held,
             calls: SidesJson::default(),
+            census: None,
             error: error.map(str::to_owned),
         }
     }

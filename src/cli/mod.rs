@@ -24,6 +24,7 @@ pub mod run;
 pub mod sandbox;
 pub mod schema;
 pub mod status;
+pub mod verify;
 pub mod why;
 
 pub use arguments::{Arguments, Command, LogFormat};
@@ -69,6 +70,7 @@ fn dispatch(arguments: Arguments, out: &mut Out, provisional: log::Provisional) 
         Command::Plan(args) => plan::run(&args, &place, out),
         Command::Check(args) => check::run(&args, &place, out),
         Command::Status(args) => status::run(&args, &place, out),
+        Command::Verify(args) => verify::run(&args, &place, out),
         Command::Why(args) => why::run(&args, &place, out),
         Command::History(args) => history::run(&args, &place, out),
         Command::Conflicts(args) => conflicts::run(&args, &place, out),

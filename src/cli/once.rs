@@ -18,16 +18,25 @@ pub struct Args {
     /// Full re-sync: read and compare everything
     #[arg(long)]
     pub full: bool,
+    /// Also compare the ids and stamps of both sides with what is remembered, whatever the schedule says
+    #[arg(long, conflicts_with = "full")]
+    pub census: bool,
 }
 
 impl Args {
     fn kind(&self) -> RunKind {
-        if self.full { RunKind::Full } else { RunKind::Delta }
+        match (self.full, self.census) {
+            (true, _) => RunKind::Full,
+            (false, true) => RunKind::Census,
+            (false, false) => RunKind::Delta,
+        }
     }
 }
 
 pub fn run(args: &Args, place: &Place, out: &mut Out) -> anyhow::Result<Exit> {
-    let done = attempt(args, place, out.json);
+    let mut options = Options::new(args.kind(), "once");
+    options.approve = args.approve;
+    let done = attempt(options, place, out.json);
     if out.json {
         // A program that asked for JSON gets its object even if nothing could be started.
         let failed = |error: &anyhow::Error| Report {
@@ -41,6 +50,7 @@ pub fn run(args: &Args, place: &Place, out: &mut Out) -> anyhow::Result<Exit> {
             frozen: 0,
             held: 0,
             calls: SidesJson::default(),
+            census: None,
             error: Some(format!("{error:#}")),
         };
         match &done {
@@ -60,13 +70,12 @@ pub fn run(args: &Args, place: &Place, out: &mut Out) -> anyhow::Result<Exit> {
     Ok(Exit::of_report(&report))
 }
 
-fn attempt(args: &Args, place: &Place, json: bool) -> anyhow::Result<Report> {
+/// One run with what people asked for meanwhile.
+pub(super) fn attempt(mut options: Options, place: &Place, json: bool) -> anyhow::Result<Report> {
     let config = place.config()?;
     let _lock = Lock::take(&place.state, "once")?;
     let store = Arc::new(Store::open(&place.state)?);
     let session = Arc::new(Session::new(config, store.clone(), &place.state)?);
-    let mut options = Options::new(args.kind(), "once");
-    options.approve = args.approve;
     let asked = Asked::open(&store, true, &HashSet::new(), Utc::now())?;
     asked.join(&store, &mut options)?;
     let started = Utc::now();
@@ -109,7 +118,7 @@ async fn watched(session: Arc<Session>, options: Options, json: bool) -> anyhow:
     report
 }
 
-fn progress(json: bool) -> ProgressBar {
+pub(super) fn progress(json: bool) -> ProgressBar {
     if json || !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
@@ -121,10 +130,24 @@ fn progress(json: bool) -> ProgressBar {
     bar
 }
 
-fn summary(report: &Report, out: &mut Out) -> anyhow::Result<()> {
+pub(super) fn summary(report: &Report, out: &mut Out) -> anyhow::Result<()> {
     out.line(format_args!("run {} ({}): {}", report.run, report.kind, report.outcome))?;
     out.line(format_args!("  writes     {} to Salesforce, {} to the platform", report.writes.salesforce, report.writes.platform))?;
     out.line(format_args!("  calls      {} to Salesforce, {} to the platform", report.calls.salesforce, report.calls.platform))?;
+    if let Some(census) = &report.census {
+        out.line(format_args!(
+            "  census     {} compared, {} read again, {} missing",
+            some(census.listed, "record"),
+            census.reread,
+            census.missing
+        ))?;
+        if census.unseen > 0 {
+            out.line(format_args!(
+                "  unseen     {} that may be gone or hidden from our user: lockstep status",
+                some(census.unseen, "record")
+            ))?;
+        }
+    }
     if report.conflicts > 0 {
         out.line(format_args!("  conflicts  {} decided: lockstep conflicts", report.conflicts))?;
     }

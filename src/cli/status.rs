@@ -5,9 +5,12 @@ use super::{
     output::{some, table},
 };
 use crate::daemon::Lock;
-use crate::store::{HoldRow, RunRow, Store, stamp};
+use crate::store::{HoldRow, RunRow, Store, Unseen, stamp};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+
+/// Records that are listed one by one; the view `unseen` has them all.
+const UNSEEN_MAX: u32 = 100;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -22,6 +25,8 @@ struct Answer {
     /// Who works on the state right now.
     running: Option<String>,
     last_run: Option<RunRow>,
+    /// When ids and stamps were last compared to the end.
+    last_census: Option<String>,
     /// By the rules, if they can be read.
     next_run: Option<String>,
     conflicts_open: u64,
@@ -29,6 +34,8 @@ struct Answer {
     /// Fields that are fought over.
     frozen: u64,
     held: u64,
+    /// Linked records that may be gone or hidden from our user.
+    unseen: Vec<Unseen>,
     holds: Vec<HoldRow>,
     requests: Vec<Asked>,
     /// Records that are not linked, by the situation they are in.
@@ -75,10 +82,13 @@ pub fn run(args: &Args, place: &Place, out: &mut Out) -> anyhow::Result<Exit> {
 
 fn fill(answer: &mut Answer, store: &Store, place: &Place) -> anyhow::Result<()> {
     answer.last_run = store.last_run()?;
+    answer.last_census = store.last_census()?;
     answer.conflicts_open = store.open_conflicts()?;
     answer.quarantined = store.quarantine_count()?;
     answer.frozen = store.frozen_count()?;
     answer.held = store.held_count()?;
+    // A reader may look at a state that an older build wrote.
+    answer.unseen = store.unseen(UNSEEN_MAX).unwrap_or_default();
     answer.holds = store.holds()?;
     answer.requests = store.open_requests()?.into_iter().map(|r| Asked { request: r.id, kind: r.kind, argument: r.argument }).collect();
     answer.unlinked =
@@ -106,6 +116,9 @@ fn print(answer: &Answer, out: &mut Out) -> anyhow::Result<()> {
             run.error.as_deref().map(|e| format!(": {e}")).unwrap_or_default()
         ))?,
     }
+    if let Some(at) = &answer.last_census {
+        out.line(format_args!("last census {at}"))?;
+    }
     if let (Some(next), true) = (&answer.next_run, answer.running.as_deref().is_some_and(|who| who.starts_with("a daemon"))) {
         out.line(format_args!("next run    {next}"))?;
     }
@@ -117,6 +130,16 @@ fn print(answer: &Answer, out: &mut Out) -> anyhow::Result<()> {
     out.line(format_args!("held        {}", some(answer.held, "record")))?;
     for hold in &answer.holds {
         out.line(format_args!("            {} {} on {}: {}", some(hold.count, &hold.verb), hold.object, hold.side, hold.reason))?;
+    }
+    if !answer.unseen.is_empty() {
+        let more = if answer.unseen.len() == UNSEEN_MAX as usize { " or more" } else { "" };
+        out.line(format_args!(
+            "unseen      {}{more} that may be gone or hidden from our user",
+            some(answer.unseen.len() as u64, "record")
+        ))?;
+        for row in answer.unseen.iter().take(10) {
+            out.line(format_args!("            {} {} on {} since {}: {}", row.object, row.id, row.side, row.since, row.reason))?;
+        }
     }
     for asked in &answer.requests {
         out.line(format_args!("asked       {} {}", asked.kind, asked.argument))?;

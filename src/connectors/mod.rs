@@ -40,6 +40,33 @@ pub struct Page {
     pub records: Vec<Record>,
 }
 
+/// Which ids to list of one object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdAsk {
+    pub resource: String,
+    /// What would be read of each record: what hangs on one of these without moving its stamp is fingerprinted.
+    pub fields: Vec<String>,
+    /// The last id that was listed before; empty begins.
+    pub after: String,
+}
+
+/// Ids of live records in the side's own order, each once.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct IdPage {
+    pub rows: Vec<IdRow>,
+    /// Nothing comes after these.
+    pub last: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdRow {
+    pub id: RecordId,
+    /// As `Record::stamp`.
+    pub stamp: Option<String>,
+    /// A fingerprint of embedded rows that keep stamps of their own: the lines of an order.
+    pub parts: Option<i64>,
+}
+
 /// How the reading of one ask ended.
 #[derive(Debug)]
 pub struct Polled {
@@ -144,6 +171,19 @@ pub trait Reader: Send + Sync {
 
     /// How many live records the resource holds.
     async fn count(&self, resource: &str) -> Result<u64, Fault>;
+
+    /// Ids and stamps of live records, a page for each ask, for a census; many per call and without values. `None`: this
+    /// side's lists bring whole records, so that a sweep is all there is.
+    async fn ids(&self, asks: &[IdAsk]) -> Result<Option<Vec<Result<IdPage, Fault>>>, Fault> {
+        let _ = asks;
+        Ok(None)
+    }
+
+    /// Of these ids, the ones a log of the side names as deleted, even where the records themselves can be read no more.
+    async fn reported_deleted(&self, resource: &str, ids: &[RecordId]) -> Result<Vec<RecordId>, Fault> {
+        let _ = (resource, ids);
+        Ok(Vec::new())
+    }
 
     fn calls(&self) -> Calls;
 

@@ -6,6 +6,7 @@
 mod serve;
 
 mod asked;
+mod census;
 mod heartbeat;
 mod lock;
 mod session;

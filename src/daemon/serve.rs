@@ -3,7 +3,7 @@
 //! Knows no signal, no systemd unit and no connector: all of them are behind `Calls` and `Work`, so that the loop can
 //! be tried on a paused clock.
 
-use super::{asked::Asked, sweep, systemd};
+use super::{asked::Asked, census, sweep, systemd};
 use crate::config::{ResyncAt, SweepEvery};
 use crate::engine::{Options, Report, RunKind};
 use crate::rules::Schedule;
@@ -48,6 +48,7 @@ pub trait Work: Send + Sync + 'static {
 #[derive(Debug, Clone)]
 pub struct Timetable {
     pub schedule: Schedule,
+    pub census: Option<Schedule>,
     pub resync: ResyncAt,
     pub sweep_every: SweepEvery,
 }
@@ -123,7 +124,11 @@ impl<W: Work> Daemon<W> {
                 self.wait(ping, &stop).await;
                 continue;
             }
-            let options = self.options(&asked, &table, called, resume, now)?;
+            let mut options = self.options(&asked, &table, called, resume, now)?;
+            // Not at every call: a census that cannot be finished is gone on with at the next tick.
+            if due && options.kind == RunKind::Delta && census::is_due(&self.store, table.census.as_ref(), now)? {
+                (options.kind, options.sweep) = (RunKind::Census, true);
+            }
             resume = false;
             let Some(report) = self.one_run(&options, ping, &stop).await? else { return Ok(()) };
             if report.error.is_none() {
@@ -138,7 +143,7 @@ impl<W: Work> Daemon<W> {
     }
 
     fn last_started(&self) -> anyhow::Result<Option<DateTime<Utc>>> {
-        let Some(run) = self.store.last_run()? else { return Ok(None) };
+        let Some(run) = self.store.last_pass()? else { return Ok(None) };
         run.started_at.parse().map(Some).with_context(|| format!("run {} started at {:?}", run.run, run.started_at))
     }
 
@@ -242,6 +247,7 @@ mod tests {
         seen: Mutex<Vec<Options>>,
         reloads: AtomicU32,
         resync: ResyncAt,
+        census: Option<Schedule>,
     }
 
     #[async_trait]
@@ -270,6 +276,7 @@ mod tests {
                 frozen: 0,
                 held: 0,
                 calls: SidesJson::default(),
+                census: None,
                 error: fails.then(|| "nobody there".to_owned()),
             })
         }
@@ -280,7 +287,12 @@ mod tests {
         }
 
         fn timetable(&self) -> Timetable {
-            Timetable { schedule: Schedule::every("15m").unwrap(), resync: self.resync, sweep_every: SweepEvery::Auto }
+            Timetable {
+                schedule: Schedule::every("15m").unwrap(),
+                census: self.census.clone(),
+                resync: self.resync,
+                sweep_every: SweepEvery::Auto,
+            }
         }
     }
 
@@ -310,6 +322,7 @@ mod tests {
                 seen: Mutex::default(),
                 reloads: AtomicU32::new(0),
                 resync: ResyncAt::Now,
+                census: None,
             };
             change(&mut work);
             Self { store, work: Arc::new(work), calls: Arc::default(), clock, stop: CancellationToken::new(), task: None }
@@ -420,6 +433,30 @@ mod tests {
         stage.end().await;
         assert_eq!(stage.runs(), vec![("resync".to_owned(), RunKind::Full); 2]);
         assert!(stage.store.open_requests().unwrap().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_census_comes_with_a_tick_when_it_is_due_and_again_until_it_is_through() {
+        let mut stage = Stage::new(1, |work| work.census = Some(Schedule::every("1h").unwrap()));
+        stage.go();
+        minutes(80).await;
+        stage.store.end_census((stage.clock)()).unwrap();
+        minutes(20).await;
+        stage.end().await;
+        let kinds: Vec<RunKind> = stage.runs().into_iter().map(|(_, kind)| kind).collect();
+        let (delta, census) = (RunKind::Delta, RunKind::Census);
+        assert_eq!(kinds, [delta, delta, delta, delta, census, census, delta]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_verify_in_between_moves_no_schedule() {
+        let mut stage = Stage::new(1, |_| {});
+        stage.go();
+        minutes(10).await;
+        stage.store.note_run("verify", "verify", "ok", None, &RunCounts::default(), ((stage.clock)(), (stage.clock)())).unwrap();
+        minutes(6).await;
+        stage.end().await;
+        assert_eq!(stage.runs().len(), 2);
     }
 
     #[tokio::test(start_paused = true)]

@@ -94,6 +94,11 @@ impl Work for Session {
     fn timetable(&self) -> Timetable {
         let loaded = self.loaded();
         let config = &loaded.config;
-        Timetable { schedule: config.schedule.clone(), resync: config.resync, sweep_every: config.sweep_every }
+        Timetable {
+            schedule: config.schedule.clone(),
+            census: config.census.clone(),
+            resync: config.resync,
+            sweep_every: config.sweep_every,
+        }
     }
 }

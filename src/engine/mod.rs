@@ -6,6 +6,7 @@
 mod absence;
 mod amend;
 mod apply;
+mod census;
 mod decide;
 mod diff;
 mod facts;
@@ -17,10 +18,12 @@ mod provision;
 mod pull;
 mod recover;
 mod rehearse;
+mod repair;
 mod restore;
 mod run;
 mod standing;
 mod tell;
+mod verify;
 
 #[cfg(test)]
 mod small_domain;
@@ -33,3 +36,4 @@ pub use standing::{
     Call, Due, LicenseFacts, Line, OrderFacts, OrderLink, Parked, Party, PartyState, Standing, contact_of, hide_keys, label, lines,
     refers_to, standing, summary,
 };
+pub use verify::{Difference, ObjectFound, OneSided, Verified, Verify};

@@ -1,6 +1,6 @@
 //! The real thing minus the hands: a writer that reads for real and only pretends to write, on a copy of the store.
 
-use crate::connectors::{Ask, Calls, Catalogue, Fault, Fetched, Identity, Page, Polled, Reader, Schema, Vocabulary, Writer};
+use crate::connectors::{Ask, Calls, Catalogue, Fault, Fetched, IdAsk, IdPage, Identity, Page, Polled, Reader, Schema, Vocabulary, Writer};
 use crate::plan::{Outcome, Verb, Write};
 use crate::record::{Fields, Record, RecordId, Side, Value};
 use async_trait::async_trait;
@@ -88,6 +88,14 @@ impl Reader for Rehearsal<'_> {
 
     async fn count(&self, resource: &str) -> Result<u64, Fault> {
         self.reader.count(resource).await
+    }
+
+    async fn ids(&self, asks: &[IdAsk]) -> Result<Option<Vec<Result<IdPage, Fault>>>, Fault> {
+        self.reader.ids(asks).await
+    }
+
+    async fn reported_deleted(&self, resource: &str, ids: &[RecordId]) -> Result<Vec<RecordId>, Fault> {
+        self.reader.reported_deleted(resource, ids).await
     }
 
     async fn vocabulary(&self) -> Result<Option<Vocabulary>, Fault> {

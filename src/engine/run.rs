@@ -3,6 +3,7 @@
 use super::{
     absence::after_sweep,
     apply::{Applied, Apply},
+    census::Census,
     guard::{Cleared, Watch},
     native::{LINES, native_fields, readable_fields},
     planner::Planner,
@@ -16,7 +17,7 @@ use crate::plan::HoldKind;
 use crate::record::{FieldType, RecordId, Side, Sides};
 use crate::rules::{Limits, Mapping, Outline, Rules, changes};
 use crate::seeded::seeded;
-use crate::store::{PairRead, RunCounts, SidesJson, Store};
+use crate::store::{CensusCounts, PairRead, RunCounts, SidesJson, Store};
 use chrono::{DateTime, Duration, Utc};
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
@@ -32,6 +33,8 @@ pub enum RunKind {
     Delta,
     /// Full re-sync: watermarks ignored, everything compared, tombstones of accounts and contacts cleared.
     Full,
+    /// A delta that also compares the ids and stamps of both sides with what is remembered.
+    Census,
 }
 
 impl RunKind {
@@ -40,6 +43,7 @@ impl RunKind {
         match self {
             Self::Delta => "delta",
             Self::Full => "full",
+            Self::Census => "census",
         }
     }
 }
@@ -99,6 +103,9 @@ pub struct Report {
     pub frozen: u64,
     pub held: u64,
     pub calls: SidesJson,
+    /// What a census came to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub census: Option<CensusCounts>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }
@@ -203,6 +210,7 @@ impl Engine<'_> {
             "ok"
         };
         self.store.finish_run(run, outcome, error.as_deref(), &counts, (self.clock)())?;
+        let census = if options.kind == RunKind::Census { Some(self.store.census_counts(run)?) } else { None };
         let both = |s: Sides<u64>| SidesJson { salesforce: s.salesforce, platform: s.platform };
         let report = Report {
             run,
@@ -215,6 +223,7 @@ impl Engine<'_> {
             frozen,
             held,
             calls: both(counts.calls),
+            census,
             error,
         };
         tracing::info!(
@@ -246,6 +255,8 @@ impl Engine<'_> {
             }
         }
 
+        let listed = self.census(run, options, &mappings, &reads, &schemas, tally).await?;
+
         let mut cleared: Vec<(&Mapping, Cleared)> = Vec::new();
         for mapping in mappings {
             if self.stop.is_cancelled() {
@@ -253,7 +264,7 @@ impl Engine<'_> {
             }
             let own = read.get(mapping.object.as_str());
             let fine = own.is_some_and(|r| r.fault.is_none());
-            let swept = own.is_some_and(|r| r.complete);
+            let swept = own.is_some_and(|r| r.complete) || listed.contains(mapping.object.as_str());
             if let Some(proof) = self.turn(run, options, mapping, &schemas, swept, fine, interrupted, tally).await? {
                 cleared.push((mapping, proof));
             }
@@ -266,7 +277,51 @@ impl Engine<'_> {
         if reads.iter().all(|r| r.fault.is_none()) {
             self.tell(run, options, &schemas, tally).await?;
         }
+        self.end_census(options, &listed, &reads)?;
         self.store.set_meta("rules", &self.rules.fingerprint.to_string())?;
+        Ok(())
+    }
+
+    /// Lists what is in Salesforce of objects that this run has not just read whole. Answers those that came to their end.
+    async fn census(
+        &self,
+        run: i64,
+        options: &Options,
+        mappings: &[&Mapping],
+        reads: &[Read],
+        schemas: &Schemas,
+        tally: &mut Tally,
+    ) -> anyhow::Result<HashSet<String>> {
+        if options.kind != RunKind::Census {
+            return Ok(HashSet::new());
+        }
+        let mut wanted = Vec::new();
+        for mapping in mappings {
+            let fresh = reads.iter().any(|r| r.object == mapping.object && r.fault.is_none() && !r.complete);
+            if fresh && !self.store.census_ended(&mapping.object, Side::Salesforce)? {
+                wanted.push(*mapping);
+            }
+        }
+        let pull = self.pull(run, Side::Salesforce, schemas);
+        let census = Census { pull: &pull, mappings: &wanted };
+        let counted = self.unless_stopped(census.count()).await??;
+        for fault in counted.faults {
+            tally.fault(Side::Salesforce, fault);
+        }
+        Ok(counted.listed)
+    }
+
+    /// A census is over once every object was listed and what was missing from it was looked at, in this run or in those
+    /// that broke off before. A full re-sync has seen all of that too.
+    fn end_census(&self, options: &Options, listed: &HashSet<String>, reads: &[Read]) -> anyhow::Result<()> {
+        let mut over = options.kind != RunKind::Delta && !reads.is_empty();
+        for read in reads {
+            let whole = read.complete || listed.contains(&read.object) || self.store.census_ended(&read.object, Side::Salesforce)?;
+            over &= read.fault.is_none() && whole;
+        }
+        if over {
+            self.store.end_census((self.clock)())?;
+        }
         Ok(())
     }
 
@@ -570,6 +625,7 @@ impl Engine<'_> {
         }
         if salesforce_swept {
             emptied |= after_sweep(&self.pull(run, Side::Salesforce, schemas), mapping, &watch, self.confirm_after).await?;
+            self.store.end_census_of(&mapping.object, Side::Salesforce)?;
         }
         let fine = read.fault.is_none() && salesforce_fine;
         if let Some(fault) = read.fault {
@@ -579,6 +635,10 @@ impl Engine<'_> {
             // Half a picture is not planned on: the news is kept and waits for the other half.
             tally.held |= emptied;
             return Ok(None);
+        }
+        let salesforce = self.pull(run, Side::Salesforce, schemas);
+        if let Some((side, fault)) = super::repair::take_up(Sides::new(&salesforce, &pull), mapping).await? {
+            tally.fault(side, fault);
         }
         self.look_at_products_again(run, mapping, schemas).await?;
         self.wake(run, mapping, interrupted)?;
@@ -795,7 +855,7 @@ impl Engine<'_> {
 
 fn outline_key(kind: RunKind, mapping: &Mapping) -> String {
     match kind {
-        RunKind::Delta => format!("outline:{}", mapping.object),
+        RunKind::Delta | RunKind::Census => format!("outline:{}", mapping.object),
         RunKind::Full => format!("outline-full:{}", mapping.object),
     }
 }

@@ -174,6 +174,7 @@ mod tests {
             ("", own("[schedule]\nevery = \"0s\""), "bad-duration", "\"0s\""),
             ("", own("[schedule]\nlookback = \"\""), "bad-duration", "\"\""),
             ("", own("[schedule]\nsweep-every = \"never\""), "bad-duration", "\"never\""),
+            ("", own("[schedule]\ncensus = \"never\""), "bad-duration", "\"never\""),
             ("", own("[schedule]\nconfirm-absence-after = \"-1s\""), "bad-duration", "\"-1s\""),
             ("", own("[schedule]\ncron = \"61 * * * *\""), "bad-cron", "\"61 * * * *\""),
             ("", own("[schedule]\ncron = \"* * * * *\"\ntime-zone = \"Europe/Berln\""), "bad-time-zone", "\"Europe/Berln\""),

@@ -86,6 +86,10 @@ pub struct ScheduleTable {
     /// tenth of the platform's rate limit), `run` (each time) or a duration.
     #[schemars(extend("x-kind" = "`\"auto\"` `\"run\"` or duration", "default" = "auto", "examples" = ["1h"]))]
     pub sweep_every: Option<At<String>>,
+    /// How often the ids and stamps of both sides are compared with what is remembered, to find what deltas cannot show: a
+    /// duration, a cron expression, or `off`.
+    #[schemars(extend("x-kind" = "duration, cron expression or `\"off\"`", "default" = "24h", "examples" = ["0 3 * * *"]))]
+    pub census: Option<At<String>>,
     /// When a full re-sync starts that was asked for: as soon as the running pass ends, or with the next interval.
     #[schemars(extend("default" = "now", "examples" = ["next-tick"]))]
     pub resync: Option<ResyncAt>,

@@ -59,6 +59,16 @@ pub fn schedule(file: &RulesFile) -> Result<Schedule, Finding> {
     }
 }
 
+/// When a census is due; once a day unless the file says otherwise. `None`: never by itself.
+///
+/// # Errors
+/// As `meaning`.
+pub fn census(file: &RulesFile) -> Result<Option<Schedule>, Finding> {
+    let table = &file.schedule;
+    let Some(text) = &table.census else { return Ok(Some(Schedule::Every(chrono::Duration::hours(24)))) };
+    Schedule::census(text, table.time_zone.as_ref().map(|z| z.as_str())).map_err(|m| foreseen(text, m))
+}
+
 /// What a run may do unasked.
 #[must_use]
 pub fn limits(file: &RulesFile) -> Limits {

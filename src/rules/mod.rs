@@ -31,7 +31,7 @@ pub use mapping::{
     Conflict, ContactRule, Create, Direction, Drift, Entry, Mapping, Merge, OnContactChange, OnLess, OnLoss, OnMore, OnPlatformDelete,
     OnSalesforceDelete, OrderRules, ProductRule, Quantity, Rules,
 };
-pub use meaning::{check, limits, meaning, schedule};
+pub use meaning::{census, check, limits, meaning, schedule};
 pub use outline::{Outline, changes};
 pub use problem::{Place, Problem, render};
 pub use schedule::{Schedule, duration};

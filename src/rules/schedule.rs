@@ -36,6 +36,15 @@ impl Schedule {
         Ok(schedule)
     }
 
+    /// `off`, an interval, or a cron expression: what has blanks in it is one, and so is `@daily`.
+    pub fn census(text: &str, zone: Option<&str>) -> Result<Option<Self>, String> {
+        match text.trim() {
+            "off" => Ok(None),
+            cron if cron.contains(' ') || cron.starts_with('@') => Self::cron(cron, zone).map(Some),
+            every => Self::every(every).map(Some),
+        }
+    }
+
     /// The first due instant strictly after `after`.
     #[must_use]
     pub fn next(&self, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
@@ -108,6 +117,17 @@ mod tests {
         assert!(!every.due(noon, noon + Duration::minutes(14)));
         assert!(every.due(noon, noon + Duration::hours(9)));
         assert!(every.due(noon, noon - Duration::hours(1)));
+    }
+
+    #[test]
+    fn a_census_is_off_or_on_an_interval_or_by_the_clock() {
+        assert!(Schedule::census("off", None).unwrap().is_none());
+        assert!(matches!(Schedule::census("24h", None), Ok(Some(Schedule::Every(_)))));
+        assert!(matches!(Schedule::census("0 3 * * *", Some("Europe/Berlin")), Ok(Some(Schedule::Cron { .. }))));
+        assert!(matches!(Schedule::census("@daily", None), Ok(Some(Schedule::Cron { .. }))));
+        for bad in ["never", "", "0 99 * * *", "24"] {
+            assert!(Schedule::census(bad, None).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! across a request. Readers of other processes use the public views.
 
 mod adopt;
+mod census;
 mod conflicts;
 #[cfg(any(test, feature = "simulation"))]
 mod fate;
@@ -16,14 +17,17 @@ mod pairs;
 mod quarantine;
 mod requests;
 mod runs;
+mod scratch;
 mod sentinel;
 mod sound;
 mod stage;
 mod told;
+mod verify;
 mod views;
 mod why;
 
 pub use adopt::PairRow;
+pub use census::{CensusCounts, Seen, Unseen};
 pub use conflicts::ConflictRow;
 #[cfg(any(test, feature = "simulation"))]
 pub use fate::Fate;
@@ -36,8 +40,10 @@ pub use pairs::{Candidate, PairRead, StagedRow};
 pub use quarantine::{ParkedRecord, QuarantineRow, ToPark};
 pub use requests::Request;
 pub use runs::{RunCounts, RunRow, SidesJson};
+pub use scratch::{Duplicate, Keys, Scratch, Shown as ShownRecord};
 pub use stage::{Staged, StagedCounts};
 pub use told::{Counted, ResetDone, Shown};
+pub use verify::{Forgotten, Repair};
 pub use views::Table;
 pub use why::{Hit, Known, News, NewsRest, Told};
 

@@ -11,8 +11,11 @@ use std::{
 };
 
 /// Each migration once, in order; `PRAGMA user_version` counts them.
-const MIGRATIONS: &[(&str, &str)] =
-    &[("0001 first", include_str!("migrations/0001-first.sql")), ("0003 guards", include_str!("migrations/0003-guards.sql"))];
+const MIGRATIONS: &[(&str, &str)] = &[
+    ("0001 first", include_str!("migrations/0001-first.sql")),
+    ("0002 census", include_str!("migrations/0002-census.sql")),
+    ("0003 guards", include_str!("migrations/0003-guards.sql")),
+];
 
 pub const SCHEMA_VERSION: usize = MIGRATIONS.len();
 
@@ -282,6 +285,31 @@ mod tests {
         assert_eq!(store.view("held", "1", "", 10).unwrap().rows[0].last().unwrap().as_deref(), Some("too-many"));
         assert!(store.frozen(10).unwrap().is_empty());
         assert_eq!(store.integrity().unwrap(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_file_of_the_first_schema_keeps_its_rows_and_knows_no_stamps_yet() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lockstep.db");
+        {
+            let c = Connection::open(&path).unwrap();
+            c.execute_batch(MIGRATIONS[0].1).unwrap();
+            c.pragma_update(None, "user_version", 1).unwrap();
+            c.execute_batch(
+                "INSERT INTO run (kind, cause, started_at, outcome) VALUES ('delta', 'once', '2026-01-01T00:00:00Z', 'ok');
+                 INSERT INTO run_object (run_id, object, side, read, news) VALUES (1, 'account', 'salesforce', 7, 1);
+                 INSERT INTO link (object, salesforce_id, platform_id, linked_at, run_id) VALUES ('account', 'S', 'P', '2026-01-01T00:00:00Z', 1);
+                 INSERT INTO base (link_id, side, fields, hash) VALUES (1, 'salesforce', '{}', 5), (1, 'platform', '{}', 6);
+                 INSERT INTO suspect VALUES ('account', 'salesforce', 'S', '2026-01-01T00:00:00Z', 1);",
+            )
+            .unwrap();
+        }
+        let store = Store::open(dir.path()).unwrap();
+        let read = |sql: &str| store.read(|c| c.query_row(sql, [], |r| r.get::<_, i64>(0))).unwrap();
+        assert_eq!(read("SELECT count(*) FROM base WHERE stamp IS NULL AND parts IS NULL"), 2);
+        assert_eq!(read("SELECT read FROM run_statistics WHERE listed = 0 AND unseen = 0"), 7);
+        assert_eq!(read("SELECT count(*) FROM suspect"), 1);
+        assert!(store.integrity().unwrap().is_empty());
     }
 
     #[test]

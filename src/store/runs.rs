@@ -98,6 +98,43 @@ impl Store {
         })
     }
 
+    /// A run that was none of the daemon's business: written when it is over, so that nothing else that is under way is touched.
+    pub fn note_run(
+        &self,
+        kind: &str,
+        cause: &str,
+        outcome: &str,
+        error: Option<&str>,
+        counts: &RunCounts,
+        (from, to): (DateTime<Utc>, DateTime<Utc>),
+    ) -> anyhow::Result<i64> {
+        let n = |v: u64| i64::try_from(v).unwrap_or(i64::MAX);
+        self.write(|tx| {
+            tx.execute(
+                "INSERT INTO run (kind, cause, started_at, finished_at, outcome, error, calls_salesforce, calls_platform, allowance_used, allowance_max)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+                params![
+                    kind,
+                    cause,
+                    stamp(from),
+                    stamp(to),
+                    outcome,
+                    error,
+                    n(counts.calls[Side::Salesforce]),
+                    n(counts.calls[Side::Platform]),
+                    counts.allowance.map(|a| n(a.0)),
+                    counts.allowance.map(|a| n(a.1)),
+                ],
+            )?;
+            Ok(tx.last_insert_rowid())
+        })
+    }
+
+    /// The last run that read and wrote: a `verify` only looks and moves no schedule.
+    pub fn last_pass(&self) -> anyhow::Result<Option<RunRow>> {
+        self.read(|c| c.query_row("SELECT * FROM runs WHERE kind <> 'verify' ORDER BY run DESC LIMIT 1", [], run_from).optional())
+    }
+
     /// A reading that failed, by name.
     pub fn note_read_error(&self, run: i64, object: &str, side: Side, error: &str) -> anyhow::Result<()> {
         self.write(|tx| {

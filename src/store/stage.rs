@@ -50,8 +50,13 @@ impl Store {
         order.sort_by(|a, b| a.id.cmp(&b.id));
         self.write(|tx| {
             let mut done = Staged { read: order.len() as u64, news: 0 };
+            // What comes while a census is under way was seen by it, on whichever side of its place the id lies.
+            let counted = sweeping
+                || tx
+                    .prepare_cached("SELECT EXISTS (SELECT 1 FROM census WHERE object = ?1 AND side = ?2 AND NOT ended)")?
+                    .query_row(params![object, side.as_str()], |r| r.get(0))?;
             for record in order {
-                if sweeping && record.life == Life::Live {
+                if counted && record.life == Life::Live {
                     tx.prepare_cached("INSERT OR IGNORE INTO sweep_seen VALUES (?1, ?2, ?3)")?.execute(params![
                         object,
                         side.as_str(),
@@ -198,6 +203,7 @@ impl Store {
     pub fn begin_sweep(&self, object: &str, side: Side) -> anyhow::Result<()> {
         self.write(|tx| {
             tx.execute("DELETE FROM sweep_seen WHERE object = ?1 AND side = ?2", params![object, side.as_str()])?;
+            tx.execute("DELETE FROM census WHERE object = ?1 AND side = ?2", params![object, side.as_str()])?;
             Ok(())
         })
     }
@@ -264,6 +270,7 @@ impl Store {
     pub fn clear_suspect(&self, object: &str, side: Side, id: &RecordId) -> anyhow::Result<()> {
         self.write(|tx| {
             tx.execute("DELETE FROM suspect WHERE object = ?1 AND side = ?2 AND id = ?3", params![object, side.as_str(), id.as_str()])?;
+            tx.execute("DELETE FROM missing WHERE object = ?1 AND side = ?2 AND id = ?3", params![object, side.as_str(), id.as_str()])?;
             Ok(())
         })
     }
@@ -288,18 +295,21 @@ fn stage_one(
     let hash = fields_hash(&json);
     let living = record.life == Life::Live;
     if let Some(link) = &link {
-        let (known, unconfirmed) = base_hash(tx, link.id, side)?;
+        let known = base_hash(tx, link.id, side)?;
         // On the side that is left of a tombstone, a row as the base holds it is no news either; on the other it came back.
         let expected = match link.state {
             super::LinkState::Live => true,
             super::LinkState::Buried => side == Side::Salesforce,
             super::LinkState::DeletedInSalesforce => side == Side::Platform,
         };
-        if living && expected && known == Some(hash) {
-            if unconfirmed {
-                // S15: what was written without an answer is now seen to be held.
-                tx.prepare_cached("UPDATE base SET unconfirmed = 0 WHERE link_id = ?1 AND side = ?2")?
-                    .execute(params![link.id, side.as_str()])?;
+        if living && expected && known.as_ref().is_some_and(|known| known.hash == hash) {
+            // S15: what was written without an answer is now seen to be held.
+            if known.is_some_and(|known| known.unconfirmed || known.stamp != record.stamp) {
+                tx.prepare_cached("UPDATE base SET stamp = ?3, unconfirmed = 0 WHERE link_id = ?1 AND side = ?2")?.execute(params![
+                    link.id,
+                    side.as_str(),
+                    record.stamp
+                ])?;
             }
             if forget(tx, object, side, id)? {
                 // An edit was taken back: what its partner showed against it is looked at again.
@@ -329,6 +339,8 @@ fn stage_one(
         tx.execute("INSERT OR REPLACE INTO meta VALUES ('newest:' || ?1, coalesce(?2, ''))", params![id, record.stamp])?;
     }
     if before.as_ref().is_some_and(|(h, l)| *h == hash && l == life_word(&record.life)) {
+        tx.prepare_cached("UPDATE staged SET stamp = ?4 WHERE object = ?1 AND side = ?2 AND id = ?3 AND stamp IS NOT ?4")?
+            .execute(params![object, side.as_str(), id, record.stamp])?;
         return Ok(false);
     }
     tx.prepare_cached(
@@ -355,12 +367,19 @@ fn promised(c: &Connection, object: &str, side: Side, id: &str) -> rusqlite::Res
     .query_row(params![object, id], |r| r.get(0))
 }
 
-/// The fingerprint of what the side showed last, and whether it is only what was sent there.
-fn base_hash(c: &Connection, link: i64, side: Side) -> rusqlite::Result<(Option<i64>, bool)> {
-    c.prepare_cached("SELECT hash, unconfirmed FROM base WHERE link_id = ?1 AND side = ?2")?
-        .query_row(params![link, side.as_str()], |r| Ok((Some(r.get(0)?), r.get(1)?)))
+/// What a base is known by.
+struct Known {
+    hash: i64,
+    /// Under which it was shown.
+    stamp: Option<String>,
+    /// It is only what was sent there.
+    unconfirmed: bool,
+}
+
+fn base_hash(c: &Connection, link: i64, side: Side) -> rusqlite::Result<Option<Known>> {
+    c.prepare_cached("SELECT hash, stamp, unconfirmed FROM base WHERE link_id = ?1 AND side = ?2")?
+        .query_row(params![link, side.as_str()], |r| Ok(Known { hash: r.get(0)?, stamp: r.get(1)?, unconfirmed: r.get(2)? }))
         .optional()
-        .map(Option::unwrap_or_default)
 }
 
 /// Drops the news of a record and its match keys. True if there was any news.
@@ -376,16 +395,21 @@ pub(super) fn forget(tx: &Connection, object: &str, side: Side, id: &str) -> rus
 /// If the news of a linked record holds nothing that its base does not hold, it is settled: the base takes its
 /// fingerprint and the row goes.
 pub(super) fn consume(tx: &Connection, object: &str, side: Side, id: &str, link: i64) -> rusqlite::Result<bool> {
-    let staged: Option<(String, i64, String)> = tx
-        .prepare_cached("SELECT fields, hash, life FROM staged WHERE object = ?1 AND side = ?2 AND id = ?3")?
-        .query_row(params![object, side.as_str(), id], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))
+    let staged: Option<(String, i64, String, Option<String>)> = tx
+        .prepare_cached("SELECT fields, hash, life, stamp FROM staged WHERE object = ?1 AND side = ?2 AND id = ?3")?
+        .query_row(params![object, side.as_str(), id], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?)))
         .optional()?;
-    let Some((json, hash, life)) = staged else { return Ok(true) };
+    let Some((json, hash, life, shown)) = staged else { return Ok(true) };
     let (Ok(fields), Some(base)) = (crate::record::fields_parse(&json), base_of(tx, link, side)?) else { return Ok(false) };
     if !seeded!(NewsSwallowed) && (life != "live" || fields.iter().any(|(name, value)| base.get(name) != Some(value))) {
         return Ok(false);
     }
-    tx.prepare_cached("UPDATE base SET hash = ?3 WHERE link_id = ?1 AND side = ?2")?.execute(params![link, side.as_str(), hash])?;
+    tx.prepare_cached("UPDATE base SET hash = ?3, stamp = ?4 WHERE link_id = ?1 AND side = ?2")?.execute(params![
+        link,
+        side.as_str(),
+        hash,
+        shown
+    ])?;
     forget(tx, object, side, id)?;
     Ok(true)
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod architecture;
+mod census;
 mod cli;
 mod commands;
 mod decisions;
@@ -20,4 +21,5 @@ mod rig;
 mod salesforce;
 mod stories;
 mod trouble;
+mod verify;
 mod why;

@@ -5,6 +5,7 @@
 
 mod auth;
 mod catalogue;
+mod census;
 mod clock;
 mod describe;
 mod error;
@@ -23,7 +24,7 @@ mod write;
 
 pub use settings::{Flow, Settings};
 
-use super::{Ask, Calls, Catalogue, Fault, Fetched, FieldInfo, Identity, Page, Polled, Reader, Schema, Writer};
+use super::{Ask, Calls, Catalogue, Fault, Fetched, FieldInfo, IdAsk, IdPage, Identity, Page, Polled, Reader, Schema, Writer};
 use crate::plan::{Outcome, Write};
 use crate::record::{FieldType, Record, RecordId, SalesforceId, Side, Value};
 use async_trait::async_trait;
@@ -147,6 +148,14 @@ impl Reader for Salesforce {
 
     async fn count(&self, resource: &str) -> Result<u64, Fault> {
         self.count_live(resource).await
+    }
+
+    async fn ids(&self, asks: &[IdAsk]) -> Result<Option<Vec<Result<IdPage, Fault>>>, Fault> {
+        self.list_ids(asks).await.map(Some)
+    }
+
+    async fn reported_deleted(&self, resource: &str, ids: &[RecordId]) -> Result<Vec<RecordId>, Fault> {
+        self.deletion_log(resource, ids).await
     }
 
     fn calls(&self) -> Calls {

@@ -41,6 +41,8 @@ pub(super) fn bad_duration(file: &RulesFile) -> Vec<Finding> {
     look(&table.lookback, any, "write a duration such as \"10m\"");
     look(&table.confirm_absence_after, any, "write a duration such as \"60s\"");
     let sweep = |text: &str| if matches!(text, "auto" | "run") { Ok(()) } else { Schedule::every(text).map(drop) };
+    let census = |text: &str| Schedule::census(text, None).map(drop);
+    look(&table.census, census, "write a duration such as \"24h\", a cron expression such as \"0 3 * * *\", or \"off\"");
     look(&table.sweep_every, sweep, "write \"auto\", \"run\" or a duration such as \"1h\"");
     out
 }
@@ -61,9 +63,10 @@ pub(super) fn bad_time_zone(file: &RulesFile) -> Vec<Finding> {
         let help = help.map_or("write a name such as \"Europe/Berlin\"".to_owned(), |name| format!("did you mean {name:?}?"));
         return vec![Finding::new(zone.place(), format!("there is no time zone {:?}", **zone), help)];
     }
-    match file.schedule.cron {
-        Some(_) => Vec::new(),
-        None => vec![Finding::new(
+    let by_the_clock = |text: &At<String>| matches!(Schedule::census(text, None), Ok(Some(Schedule::Cron { .. })));
+    match (&file.schedule.cron, file.schedule.census.as_ref().is_some_and(by_the_clock)) {
+        (Some(_), _) | (None, true) => Vec::new(),
+        (None, false) => vec![Finding::new(
             zone.place(),
             "`time-zone` is about `cron`, and there is none",
             "an interval needs no time zone; take it out",

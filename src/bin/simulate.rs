@@ -2,7 +2,7 @@
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
-use lockstep::simulation::{Script, Summary, campaign, cells, play_alone, smallest};
+use lockstep::simulation::{Script, Summary, bites, campaign, cells, play_alone, replaced, smallest, table};
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
@@ -27,6 +27,12 @@ struct Args {
     /// Plays a script (a line of JSON, as a failure prints it) and tells its story
     #[arg(long, value_name = "JSON")]
     script: Option<String>,
+    /// Switches on the seeded bugs, one after the other, and tells after how many schedules each is caught
+    #[arg(long)]
+    teeth: bool,
+    /// Puts the table of `--teeth` in its place in this file
+    #[arg(long, value_name = "FILE", requires = "teeth")]
+    write: Option<std::path::PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -44,6 +50,9 @@ fn main() -> ExitCode {
         let script = Script::of(args.seed);
         let played = play_alone(&script, true);
         return tell(&if played.broken.is_empty() { played } else { smallest(&script).1 });
+    }
+    if args.teeth {
+        return teeth(&args);
     }
     let threads = args.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     let bar = if args.json { ProgressBar::hidden() } else { ProgressBar::new(args.schedules) };
@@ -65,6 +74,20 @@ fn main() -> ExitCode {
     ExitCode::from(u8::from(sum.broken > 0))
 }
 
+fn teeth(args: &Args) -> ExitCode {
+    let bites = bites(args.threads.unwrap_or(2));
+    let table = table(&bites);
+    print!("{table}");
+    if let Some(path) = &args.write {
+        let written = std::fs::read_to_string(path).ok().and_then(|text| replaced(&text, &table)).map(|text| std::fs::write(path, text));
+        if !matches!(written, Some(Ok(()))) {
+            eprintln!("{}: cannot be written, or has no place for the table", path.display());
+            return ExitCode::FAILURE;
+        }
+    }
+    ExitCode::from(u8::from(bites.iter().any(|b| b.caught.is_none())))
+}
+
 fn tell(played: &lockstep::simulation::Played) -> ExitCode {
     println!("{}", played.story.join("\n"));
     ExitCode::from(u8::from(!played.broken.is_empty()))
@@ -77,12 +100,12 @@ fn print(sum: &Summary) {
     println!("faults      {} in {} of {} cells", sum.faults(), sum.cells_hit(), cells().len());
     println!("trace       {:016x}", sum.trace_hash);
     println!();
-    let mut table: BTreeMap<(&str, &str), BTreeMap<&str, u64>> = BTreeMap::new();
+    let mut grid: BTreeMap<(&str, &str), BTreeMap<&str, u64>> = BTreeMap::new();
     for cell in cells() {
         let hits = sum.cells.get(&cell).copied().unwrap_or(0);
-        table.entry((cell.fault, cell.place)).or_default().insert(cell.op, hits);
+        grid.entry((cell.fault, cell.place)).or_default().insert(cell.op, hits);
     }
-    for ((fault, place), ops) in &table {
+    for ((fault, place), ops) in &grid {
         let ops: Vec<String> = ops.iter().map(|(op, n)| format!("{op} {n}")).collect();
         println!("{fault:<34} {place:<11} {}", ops.join(", "));
     }

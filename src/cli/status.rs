@@ -5,7 +5,7 @@ use super::{
     output::{some, table},
 };
 use crate::daemon::Lock;
-use crate::store::{HoldRow, RunRow, Store, Unseen, stamp};
+use crate::store::{HoldRow, RunRow, Stage, Store, Unseen, stamp};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
@@ -27,6 +27,8 @@ struct Answer {
     last_run: Option<RunRow>,
     /// When ids and stamps were last compared to the end.
     last_census: Option<String>,
+    /// The memory is a restored backup, and not yet in step.
+    restored: Option<Older>,
     /// By the rules, if they can be read.
     next_run: Option<String>,
     conflicts_open: u64,
@@ -40,6 +42,14 @@ struct Answer {
     requests: Vec<Asked>,
     /// Records that are not linked, by the situation they are in.
     unlinked: Vec<Unlinked>,
+}
+
+#[derive(Serialize)]
+struct Older {
+    why: String,
+    found_at: Option<String>,
+    /// `comparing`, `proving` or `waiting`
+    stage: Stage,
 }
 
 #[derive(Serialize)]
@@ -83,6 +93,11 @@ pub fn run(args: &Args, place: &Place, out: &mut Out) -> anyhow::Result<Exit> {
 fn fill(answer: &mut Answer, store: &Store, place: &Place) -> anyhow::Result<()> {
     answer.last_run = store.last_run()?;
     answer.last_census = store.last_census()?;
+    answer.restored = match (store.restored()?, store.seems_restored()?) {
+        (Some(mark), _) => Some(Older { why: mark.why, found_at: Some(mark.found_at), stage: mark.stage }),
+        (None, Some(why)) => Some(Older { why, found_at: None, stage: Stage::Comparing }),
+        (None, None) => None,
+    };
     answer.conflicts_open = store.open_conflicts()?;
     answer.quarantined = store.quarantine_count()?;
     answer.frozen = store.frozen_count()?;
@@ -118,6 +133,14 @@ fn print(answer: &Answer, out: &mut Out) -> anyhow::Result<()> {
     }
     if let Some(at) = &answer.last_census {
         out.line(format_args!("last census {at}"))?;
+    }
+    if let Some(older) = &answer.restored {
+        let now = match older.stage {
+            Stage::Comparing => "the next run compares everything, issues nothing and takes nothing away",
+            Stage::Proving => "compared; what was not seen is looked at again, and nothing is taken away",
+            Stage::Waiting => "compared; what takes away waits for `lockstep hold release`",
+        };
+        out.line(format_args!("restored    from a backup: {}; {now}", older.why))?;
     }
     if let (Some(next), true) = (&answer.next_run, answer.running.as_deref().is_some_and(|who| who.starts_with("a daemon"))) {
         out.line(format_args!("next run    {next}"))?;

@@ -61,7 +61,7 @@ pub enum LockError {
         dir.display()
     )]
     Held { dir: PathBuf, who: Holder },
-    #[error("{}: {source}", path.display())]
+    #[error("{}", path.display())]
     File { path: PathBuf, source: std::io::Error },
 }
 

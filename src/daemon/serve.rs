@@ -104,7 +104,8 @@ impl<W: Work> Daemon<W> {
         // Requests whose run failed wait for the schedule instead of being tried again at once.
         let mut tried: HashSet<i64> = HashSet::new();
         // A run that never ended left promises: they are settled first, whatever the schedule says.
-        let mut resume = self.store.was_interrupted()?;
+        let restored = self.store.restored()?.is_some_and(|r| r.stage != crate::store::Stage::Waiting);
+        let mut resume = self.store.was_interrupted()? || restored;
         let ping = systemd::ping_every();
         while !stop.is_cancelled() {
             if self.calls.reload.swap(false, Ordering::SeqCst) {

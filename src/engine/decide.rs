@@ -2,7 +2,7 @@
 
 use super::{
     amend::{Amended, amended},
-    diff::{Look, Sight, look, wanted_on},
+    diff::{Look, Sight, look, pack, wanted_on},
     fight::{Lately, fought},
     native::{ACTIVATIONS, RESET_REQUESTED, own_fields, planted_in_salesforce, planted_on_platform},
     provision::{self, Provision},
@@ -636,6 +636,8 @@ fn found(row: &StagedRow, hit: &Candidate, ground: &Ground<'_>) -> Decision {
         // Joined by a planted id: that claim is stronger than any name.
         intent.key = ground.schema.salesforce.planted.clone().map(|name| (name, hit.row.id.as_str().to_owned()));
     }
+    // They name each other, so they were partners once: what differs now is a conflict whose base is forgotten.
+    let again = names_each_other(row, &hit.row, ground);
     let hit = &hit.row;
     let empty = Fields::new();
     let sight = Sight {
@@ -653,6 +655,17 @@ fn found(row: &StagedRow, hit: &Candidate, ground: &Ground<'_>) -> Decision {
             Ok(wanted) => wanted.iter().map(|(_, v)| v).eq(now.platform.iter()),
             Err(_) => false,
         };
+        let blank = |values: &[Value]| values.iter().all(Value::is_blank);
+        let both_rule = entry.direction.to_platform() && entry.direction.to_salesforce() && entry.lens.two_way();
+        if again && !equal && both_rule && !blank(&now.salesforce) && !blank(&now.platform) {
+            intent.conflicts.push(Decided {
+                entry: entry.name.clone(),
+                base: Sides::new(Value::Null, Value::Null),
+                value: now.as_ref().map(|v| pack(v)),
+                winner: Some(Side::Salesforce),
+                rule: "salesforce (linked again)".to_owned(),
+            });
+        }
         if equal {
             let pairs = |names: &[String], values: &[Value]| names.iter().cloned().zip(values.iter().cloned()).collect::<Fields>();
             intent.advance.salesforce.extend(pairs(&entry.salesforce, &now.salesforce));
@@ -660,6 +673,14 @@ fn found(row: &StagedRow, hit: &Candidate, ground: &Ground<'_>) -> Decision {
         }
     }
     Decision::one(intent)
+}
+
+fn names_each_other(row: &StagedRow, hit: &StagedRow, ground: &Ground<'_>) -> bool {
+    let holds = |schema: &Schema, fields: &Fields, id: &str| {
+        schema.planted.as_ref().and_then(|name| fields.get(name)).and_then(Value::as_text).is_some_and(|held| held == id)
+    };
+    holds(ground.schema.platform, &hit.fields, &planted_on_platform(ground.mapping, row.id.as_str()))
+        || holds(ground.schema.salesforce, &row.fields, &planted_in_salesforce(ground.rules, ground.mapping, hit.id.as_str()))
 }
 
 pub(super) fn unlinked(ground: &Ground<'_>, verb: Verb, side: Side, situation: Situation) -> Intent {

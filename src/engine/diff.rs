@@ -211,7 +211,7 @@ fn winner(entry: &Entry, mapping: &Mapping, sight: &Sight<'_>, now: &Sides<Vec<V
 }
 
 /// Several values as one, for a conflict row.
-fn pack(values: &[Value]) -> Value {
+pub fn pack(values: &[Value]) -> Value {
     match values {
         [one] => one.clone(),
         many => Value::List(many.to_vec()),

@@ -8,7 +8,7 @@ use crate::plan::{BLANK, HoldKind, Verb};
 use crate::record::Side;
 use crate::rules::{Limit, Limits, Mapping, Rules};
 use crate::seeded::seeded;
-use crate::store::{Apart, HoldRow, Store, stamp};
+use crate::store::{Apart, HoldRow, RESTORED_REASON, Stage, Store, stamp};
 use chrono::{DateTime, Duration, Utc};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -45,6 +45,8 @@ pub struct Watch<'a> {
     pub run: i64,
     pub object: &'a str,
     pub rules: &'a Rules,
+    /// Making its records issues licenses.
+    pub issues: bool,
     pub limits: &'a Limits,
     /// What the rules of this object say otherwise than when the two sides last agreed, in words.
     pub changed: Vec<String>,
@@ -94,12 +96,21 @@ impl Watch<'_> {
         // Written before any group is taken out of the plan, so that it shows all of it.
         let pairs = if contact == FirstContact::Adoption { self.write_pairs()? } else { String::new() };
         let mut held = false;
+        let restored = self.store.restored()?.map(|r| r.stage);
         for (side, verb, planned) in groups {
             let Some(limit) = limit_of(self.limits, verb) else { continue };
-            if !self.approved && self.approval(side, verb.as_str(), planned)? {
+            let issuing = self.issues && side == Side::Platform && matches!(verb, Verb::Create | Verb::Update);
+            let may_wait = restored == Some(Stage::Comparing) && issuing;
+            if !may_wait && !self.approved && self.approval(side, verb.as_str(), planned)? {
                 continue;
             }
+            let older =
+                |reason: String| Some(Verdict { kind: HoldKind::Restored, ceiling: 0, of, reason: format!("{RESTORED_REASON}: {reason}") });
             let verdict = match (contact, verb) {
+                _ if may_wait => older("nothing is issued in the run that compares; the next one goes on".to_owned()),
+                (_, Verb::Delete) if restored.is_some() => {
+                    older(format!("{planned} planned by a memory that is older than the records; release it if it is still meant"))
+                }
                 (FirstContact::Adoption, Verb::Link | Verb::Create) => Some(Verdict {
                     kind: HoldKind::FirstContact,
                     ceiling: 0,
@@ -112,7 +123,7 @@ impl Watch<'_> {
                 _ => self.judge(side, verb, planned, limit, of)?,
             };
             // A first contact that waited for a person's word has it now.
-            if self.approved && (verdict.is_some() || waited && matches!(verb, Verb::Link | Verb::Create)) {
+            if self.approved && !may_wait && (verdict.is_some() || waited && matches!(verb, Verb::Link | Verb::Create)) {
                 self.store.note_approved(self.run, self.object, side, verb.as_str(), planned, self.now)?;
                 continue;
             }

@@ -6,6 +6,7 @@
 mod absence;
 mod amend;
 mod apply;
+mod backup;
 mod census;
 mod decide;
 mod diff;

@@ -3,7 +3,7 @@
 use super::{
     decide::{Decision, Ground, Rest, Still, decide_but, references, salesforce_keys, survivor},
     fight::Lately,
-    native::{LINES, platform_id_of},
+    native::{LINES, planted_on_platform, platform_id_of},
     provision::contact,
     standing::refers_to,
 };
@@ -50,6 +50,7 @@ impl Planner<'_> {
             frozen: self.store.frozen_entries(&self.mapping.object)?,
             forgiven: self.store.forgiven(&self.mapping.object)?,
             written_again: self.store.links_written_again(&self.mapping.object, self.now - Duration::hours(QUARREL_HOURS))?,
+            restored: self.store.restored()?.is_some(),
             first_contacts: std::cell::OnceCell::new(),
         };
         for side in Side::BOTH {
@@ -104,6 +105,7 @@ impl Planner<'_> {
                 ..Still::default()
             };
             let decision = self.decide(pair, &links, looks, &mut still)?;
+            let decision = if looks.restored { self.made_again(decision, pair)? } else { decision };
             if let Some(link) = of_link {
                 fought.extend(still.fought.into_iter().map(|one| (link, one)));
                 agreed.extend(still.agreed.into_iter().map(|entry| (link, entry)));
@@ -236,6 +238,24 @@ impl Planner<'_> {
         self.store.candidates(&self.mapping.object, &salesforce_keys(row, ground))
     }
 
+    /// A partner that is gone may have been made again in a time a restored memory does not know. It is found by the id
+    /// planted in it; without one nothing is made again (S5): nobody can tell whether the edit or the deletion came last.
+    fn made_again(&self, mut decision: Decision, pair: &PairRead) -> anyhow::Result<Decision> {
+        let gone = matches!(decision.situation, Situation::GoneOnPlatform | Situation::GoneOnPlatformButEdited);
+        let (true, Some(link)) = (gone, &pair.link) else { return Ok(decision) };
+        let planted = planted_on_platform(self.mapping, link.salesforce_id.as_str());
+        let heir = !self.store.candidates(&self.mapping.object, &[(0, planted)])?.is_empty();
+        for intent in &mut decision.intents {
+            if heir {
+                (intent.verb, intent.side) = (Verb::Forget, Side::Platform);
+                intent.moved.clear();
+            } else if intent.verb == Verb::Forget {
+                intent.verb = Verb::Bury;
+            }
+        }
+        Ok(decision)
+    }
+
     /// True if any linked platform record of another object refers to this one.
     fn referred_to(&self, platform_id: &str) -> anyhow::Result<bool> {
         for mapping in &self.rules.mappings {
@@ -281,6 +301,8 @@ struct Looks {
     forgiven: BTreeMap<i64, BTreeMap<String, i64>>,
     /// Links that were written more than once on one side lately.
     written_again: BTreeSet<i64>,
+    /// This memory is a restored backup.
+    restored: bool,
     /// By account; read when the first order asks.
     first_contacts: std::cell::OnceCell<BTreeMap<String, String>>,
 }

@@ -3,6 +3,7 @@
 use super::{
     absence::after_sweep,
     apply::{Applied, Apply},
+    backup,
     census::Census,
     guard::{Cleared, Watch},
     native::{LINES, native_fields, readable_fields},
@@ -161,10 +162,15 @@ impl Engine<'_> {
     pub async fn run(&self, options: &Options) -> anyhow::Result<Report> {
         let before = self.calls();
         let interrupted = self.store.was_interrupted()?;
+        let mut options = backup::options(self.store, options)?;
         let run = self.store.start_run(options.kind.as_str(), &options.cause, (self.clock)())?;
         let mut tally = Tally::default();
-        let failure = self.pass(run, options, interrupted, &mut tally).await.err();
-        let report = self.report(run, options, &tally, failure.as_ref(), before)?;
+        let mut failure = self.pass(run, &options, interrupted, &mut tally).await.err();
+        if failure.as_ref().is_some_and(|e| e.is::<backup::Older>()) {
+            options = Options { restore: Vec::new(), ..backup::options(self.store, &options)? };
+            failure = self.pass(run, &options, interrupted, &mut tally).await.err();
+        }
+        let report = self.report(run, &options, &tally, failure.as_ref(), before)?;
         match failure {
             // The store may be what failed: say the first error, not the one of closing.
             Some(error) if error.downcast_ref::<Trouble>().is_none() => Err(error),
@@ -236,6 +242,7 @@ impl Engine<'_> {
 
     async fn pass(&self, run: i64, options: &Options, interrupted: bool, tally: &mut Tally) -> anyhow::Result<()> {
         self.store.drop_all_planned()?;
+        let suspects = self.store.all_suspects()?;
         if let Some(pinned) = self.store.pin("connection", &self.rules.connection)? {
             return Err(Trouble::Connection { pinned, found: self.rules.connection.clone() }.into());
         }
@@ -257,6 +264,7 @@ impl Engine<'_> {
 
         let listed = self.census(run, options, &mappings, &reads, &schemas, tally).await?;
 
+        backup::look_in_salesforce(self.store, self.rules, &schemas.salesforce, run, (self.clock)())?;
         let mut cleared: Vec<(&Mapping, Cleared)> = Vec::new();
         for mapping in mappings {
             if self.stop.is_cancelled() {
@@ -278,6 +286,8 @@ impl Engine<'_> {
             self.tell(run, options, &schemas, tally).await?;
         }
         self.end_census(options, &listed, &reads)?;
+        let all_had_their_turn = cleared.len() == self.rules.mappings.len() && tally.troubles.is_empty() && !tally.over_budget;
+        backup::end(self.store, self.rules, run, suspects, whole && all_had_their_turn, (self.clock)())?;
         self.store.set_meta("rules", &self.rules.fingerprint.to_string())?;
         Ok(())
     }
@@ -469,9 +479,11 @@ impl Engine<'_> {
                 tracing::warn!(object, links, "no longer in the rules: nothing of it is read or written, and its links stay as they are");
             }
         }
+        let restored = self.store.restored()?.is_some();
         for mapping in &self.rules.mappings {
             let issued = mapping.provisions || matches!(mapping.object.as_str(), "license" | "feature");
-            if options.kind == RunKind::Full && !issued {
+            // A restored memory does not know what was deleted for good since: nothing is brought back.
+            if options.kind == RunKind::Full && !issued && !restored {
                 let cleared = self.store.clear_tombstones(&mapping.object)?;
                 if cleared > 0 {
                     tracing::info!(object = %mapping.object, cleared, "tombstones cleared by the re-sync");
@@ -640,6 +652,7 @@ impl Engine<'_> {
         if let Some((side, fault)) = super::repair::take_up(Sides::new(&salesforce, &pull), mapping).await? {
             tally.fault(side, fault);
         }
+        backup::look_at_orders(self.store, mapping, run, (self.clock)())?;
         self.look_at_products_again(run, mapping, schemas).await?;
         self.wake(run, mapping, interrupted)?;
         self.look_at_parents(run, mapping, true)?;
@@ -835,6 +848,7 @@ impl Engine<'_> {
             run,
             object: &mapping.object,
             rules: self.rules,
+            issues: mapping.provisions,
             limits: &self.limits,
             changed: self.changed_rules(options, mapping)?,
             approved: options.approve,

@@ -16,10 +16,13 @@ pub enum HoldKind {
     RulesChanged,
     /// Two filled systems meet for the first time.
     FirstContact,
+    /// The memory is a restored backup, older than the records.
+    Restored,
 }
 
 impl HoldKind {
-    pub const ALL: [Self; 6] = [Self::TooMany, Self::TooManyInAll, Self::Emptied, Self::Vanished, Self::RulesChanged, Self::FirstContact];
+    pub const ALL: [Self; 7] =
+        [Self::TooMany, Self::TooManyInAll, Self::Emptied, Self::Vanished, Self::RulesChanged, Self::FirstContact, Self::Restored];
 
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -30,6 +33,7 @@ impl HoldKind {
             Self::Vanished => "vanished",
             Self::RulesChanged => "rules-changed",
             Self::FirstContact => "first-contact",
+            Self::Restored => "restored",
         }
     }
 
@@ -48,6 +52,7 @@ impl HoldKind {
             Self::Vanished => "by itself when the field is filled again",
             Self::RulesChanged => "by itself when the old rules are put back",
             Self::FirstContact => "never by itself: a person looks at the pairs first",
+            Self::Restored => "what issues goes on in the next run; what takes away waits for a person",
         }
     }
 }

@@ -42,9 +42,21 @@ pub struct Play {
     played: Played,
 }
 
+thread_local! {
+    /// The store of the schedule before, to be wiped and used again.
+    static SPARE: std::cell::Cell<Option<Store>> = const { std::cell::Cell::new(None) };
+}
+
+fn fresh_store() -> anyhow::Result<Store> {
+    match SPARE.take() {
+        Some(store) => store.wipe().map(|()| store),
+        None => Store::in_memory(),
+    }
+}
+
 /// Plays the schedule to its end and checks everything. `tell` keeps the story.
 pub async fn play(script: &Script, tell: bool) -> Played {
-    let store = match Store::in_memory() {
+    let store = match fresh_store() {
         Ok(store) => store,
         Err(error) => return Played { broken: vec![format!("the store did not open: {error:#}")], ..Played::default() },
     };
@@ -56,7 +68,10 @@ pub async fn play(script: &Script, tell: bool) -> Played {
         played: Played::default(),
     };
     play.whole(script).await;
-    let Play { world, mut played, .. } = play;
+    let Play { world, mut played, store, .. } = play;
+    if played.broken.is_empty() {
+        SPARE.set(Some(store));
+    }
     let mut world = world.lock().unwrap_or_else(PoisonError::into_inner);
     played.broken.append(&mut world.broken);
     played.cells = std::mem::take(&mut world.cells);

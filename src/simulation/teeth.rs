@@ -48,3 +48,70 @@ fn bite(bug: Bug) -> Bite {
     });
     Bite { bug: bug.as_str(), place: bug.place(), what: bug.what(), caught }
 }
+
+/// Where the table stands.
+pub const DOC: &str = "docs/testing.md";
+
+const BEGIN: &str = "<!-- teeth: `simulate --teeth` writes from here -->\n";
+const END: &str = "<!-- to here -->\n";
+
+/// The table as the docs hold it.
+#[must_use]
+pub fn table(bites: &[Bite]) -> String {
+    let mut out = String::from("| bug | where | what is wrong | caught after | by |\n|---|---|---|---|---|\n");
+    for bite in bites {
+        let (after, by) = match &bite.caught {
+            Some((seed, rules)) => (seed.to_string(), rules.join(", ")),
+            None => ("not caught".to_owned(), String::new()),
+        };
+        out.push_str(&format!("| {} | `{}` | {} | {after} | {by} |\n", bite.bug, bite.place, bite.what));
+    }
+    out
+}
+
+/// The text with this table in the place of the old one; `None` where it has no place for it.
+#[must_use]
+pub fn replaced(text: &str, table: &str) -> Option<String> {
+    let (head, rest) = text.split_once(BEGIN)?;
+    let (_, tail) = rest.split_once(END)?;
+    Some(format!("{head}{BEGIN}{table}{END}{tail}"))
+}
+
+#[cfg(test)]
+/// What the docs claim: by bug the schedule that catches it.
+#[must_use]
+pub fn claimed(text: &str) -> Vec<(String, u64)> {
+    let rows = text.split_once(BEGIN).and_then(|(_, rest)| rest.split_once(END)).map_or("", |(rows, _)| rows);
+    rows.lines()
+        .filter_map(|row| {
+            let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+            Some(((*cells.get(1)?).to_owned(), cells.get(4)?.parse().ok()?))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// Every bug of the list is caught by the schedule that the docs name, which is clean without it.
+    #[test]
+    fn every_seeded_bug_is_caught_as_the_docs_say() {
+        let text = std::fs::read_to_string(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(DOC)).unwrap();
+        let claimed = claimed(&text);
+        assert!(Bug::ALL.len() >= 30);
+        for bug in Bug::ALL {
+            let seed = claimed.iter().find(|(name, _)| name == bug.as_str()).map(|(_, seed)| *seed);
+            let seed = seed.unwrap_or_else(|| panic!("{} is not in {DOC}: run `simulate --teeth --write {DOC}`", bug.as_str()));
+            let script = Script::of(seed);
+            assert!(
+                !rules_broken(&with(*bug, || play_alone(&script, false))).is_empty(),
+                "schedule {seed} does not catch {}",
+                bug.as_str()
+            );
+            assert_eq!(play_alone(&script, false).broken, Vec::<String>::new(), "schedule {seed} is not clean");
+        }
+        assert_eq!(claimed.len(), Bug::ALL.len(), "{DOC} names bugs that are not in the list");
+    }
+}

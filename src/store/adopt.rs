@@ -18,7 +18,7 @@ impl Store {
     /// What a first contact would do with each record: from the plan that is about to be held, and from what is staged.
     pub fn adoption_pairs(&self, object: &str) -> anyhow::Result<Vec<PairRow>> {
         self.read(|c| {
-            c.prepare(
+            c.prepare_cached(
                 "SELECT 'linked' AS what, salesforce_id, platform_id, situation AS note FROM intent WHERE object = ?1 AND state = 'planned' AND verb = 'link'
                  UNION ALL
                  SELECT 'ambiguous', CASE side WHEN 'salesforce' THEN id END, CASE side WHEN 'platform' THEN id END, message FROM quarantine

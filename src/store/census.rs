@@ -1,5 +1,6 @@
 //! A census under way: ids and stamps of a side compared with what is remembered, how far it came, and what it counted.
 
+use super::Cached;
 use super::{
     Store,
     links::{count, id_column, link_by},
@@ -47,14 +48,14 @@ impl Store {
     /// Where the listing of an object goes on; a census that was not begun yet begins here.
     pub fn census_after(&self, run: i64, object: &str, side: Side, now: DateTime<Utc>) -> anyhow::Result<String> {
         let known = self.read(|c| {
-            c.query_row("SELECT after FROM census WHERE object = ?1 AND side = ?2", params![object, side.as_str()], |r| r.get(0)).optional()
+            c.one("SELECT after FROM census WHERE object = ?1 AND side = ?2", params![object, side.as_str()], |r| r.get(0)).optional()
         })?;
         if let Some(after) = known {
             return Ok(after);
         }
         self.begin_sweep(object, side)?;
         self.write(|tx| {
-            tx.execute(
+            tx.run(
                 "INSERT INTO census (object, side, after, begun_at, run_id) VALUES (?1, ?2, '', ?3, ?4)",
                 params![object, side.as_str(), stamp(now), run],
             )?;
@@ -65,7 +66,7 @@ impl Store {
     /// True if this object's part of the census that is under way is through.
     pub fn census_ended(&self, object: &str, side: Side) -> anyhow::Result<bool> {
         self.read(|c| {
-            c.query_row("SELECT ended FROM census WHERE object = ?1 AND side = ?2", params![object, side.as_str()], |r| r.get(0)).optional()
+            c.one("SELECT ended FROM census WHERE object = ?1 AND side = ?2", params![object, side.as_str()], |r| r.get(0)).optional()
         })
         .map(|ended| ended.unwrap_or(false))
     }
@@ -115,9 +116,9 @@ impl Store {
                 }
             }
             if let Some(last) = last {
-                tx.execute("UPDATE census SET after = ?3 WHERE object = ?1 AND side = ?2", params![object, side.as_str(), last])?;
+                tx.run("UPDATE census SET after = ?3 WHERE object = ?1 AND side = ?2", params![object, side.as_str(), last])?;
             }
-            tx.execute(
+            tx.run(
                 "INSERT INTO run_object (run_id, object, side, listed, reread) VALUES (?1, ?2, ?3, ?4, ?5)
                  ON CONFLICT DO UPDATE SET listed = listed + excluded.listed, reread = reread + excluded.reread",
                 params![run, object, side.as_str(), n(rows.len() as u64), n(reread)],
@@ -129,7 +130,7 @@ impl Store {
     /// What was missing from this object's listing was looked at.
     pub fn end_census_of(&self, object: &str, side: Side) -> anyhow::Result<()> {
         self.write(|tx| {
-            tx.execute("UPDATE census SET ended = 1 WHERE object = ?1 AND side = ?2", params![object, side.as_str()])?;
+            tx.run("UPDATE census SET ended = 1 WHERE object = ?1 AND side = ?2", params![object, side.as_str()])?;
             Ok(())
         })
     }
@@ -142,8 +143,8 @@ impl Store {
     /// All objects are through: the next census begins from the start.
     pub fn end_census(&self, now: DateTime<Utc>) -> anyhow::Result<()> {
         self.write(|tx| {
-            tx.execute("DELETE FROM census", [])?;
-            tx.execute("INSERT INTO meta VALUES ('census:at', ?1) ON CONFLICT (key) DO UPDATE SET value = excluded.value", [stamp(now)])?;
+            tx.run("DELETE FROM census", [])?;
+            tx.run("INSERT INTO meta VALUES ('census:at', ?1) ON CONFLICT (key) DO UPDATE SET value = excluded.value", [stamp(now)])?;
             Ok(())
         })
     }
@@ -156,7 +157,7 @@ impl Store {
     /// Suspects that this run missed for the first time.
     pub fn fresh_suspects(&self, run: i64, object: &str, side: Side) -> anyhow::Result<Vec<RecordId>> {
         self.read(|c| {
-            c.prepare("SELECT id FROM suspect WHERE object = ?1 AND side = ?2 AND run_id = ?3 ORDER BY id")?
+            c.prepare_cached("SELECT id FROM suspect WHERE object = ?1 AND side = ?2 AND run_id = ?3 ORDER BY id")?
                 .query_map(params![object, side.as_str(), run], |r| r.get::<_, String>(0).map(RecordId::from))?
                 .collect()
         })
@@ -180,7 +181,7 @@ impl Store {
                 )?
                 .execute(params![object, side.as_str(), id.as_str(), stamp(now), reason, run])?;
             }
-            tx.execute(
+            tx.run(
                 "DELETE FROM missing WHERE object = ?1 AND side = ?2 AND NOT EXISTS
                    (SELECT 1 FROM suspect s WHERE s.object = missing.object AND s.side = missing.side AND s.id = missing.id)",
                 params![object, side.as_str()],
@@ -191,14 +192,13 @@ impl Store {
 
     pub fn unseen_count(&self, object: &str, side: Side) -> anyhow::Result<u64> {
         self.read(|c| {
-            c.query_row("SELECT count(*) FROM unseen WHERE object = ?1 AND side = ?2", params![object, side.as_str()], |r| r.get(0))
-                .map(count)
+            c.one("SELECT count(*) FROM unseen WHERE object = ?1 AND side = ?2", params![object, side.as_str()], |r| r.get(0)).map(count)
         })
     }
 
     pub fn unseen(&self, limit: u32) -> anyhow::Result<Vec<Unseen>> {
         self.read(|c| {
-            c.prepare("SELECT object, side, id, since, looked_at, reason FROM unseen ORDER BY since, object, id LIMIT ?1")?
+            c.prepare_cached("SELECT object, side, id, since, looked_at, reason FROM unseen ORDER BY since, object, id LIMIT ?1")?
                 .query_map([limit], |r| {
                     Ok(Unseen {
                         object: r.get(0)?,
@@ -217,7 +217,7 @@ impl Store {
     pub fn note_absent(&self, run: i64, object: &str, side: Side, missing: u64, unseen: u64) -> anyhow::Result<()> {
         let n = |v: u64| i64::try_from(v).unwrap_or(i64::MAX);
         self.write(|tx| {
-            tx.execute(
+            tx.run(
                 "INSERT INTO run_object (run_id, object, side, missing, unseen) VALUES (?1, ?2, ?3, ?4, ?5)
                  ON CONFLICT DO UPDATE SET missing = excluded.missing, unseen = excluded.unseen",
                 params![run, object, side.as_str(), n(missing), n(unseen)],
@@ -228,7 +228,7 @@ impl Store {
 
     pub fn census_counts(&self, run: i64) -> anyhow::Result<CensusCounts> {
         self.read(|c| {
-            c.query_row(
+            c.one(
                 "SELECT coalesce(sum(listed), 0), coalesce(sum(reread), 0), coalesce(sum(missing), 0), coalesce(sum(unseen), 0)
                  FROM run_object WHERE run_id = ?1",
                 [run],

@@ -1,5 +1,6 @@
 //! Conflicts: the losing value is never lost.
 
+use super::Cached;
 use super::{Store, stamp};
 use crate::plan::{Decided, Intent};
 use crate::record::{Side, Sides, Value};
@@ -46,23 +47,28 @@ pub(super) fn conflict_from(row: &Row<'_>) -> rusqlite::Result<ConflictRow> {
 /// True if it is a conflict that was not recorded yet.
 pub(super) fn put(tx: &Transaction<'_>, run: i64, intent: &Intent, decided: &Decided, now: DateTime<Utc>) -> anyhow::Result<bool> {
     let ids = Sides::new(intent.salesforce_id.as_ref(), intent.platform_id.as_ref());
+    // A link that is only just made is not named by its intent yet.
+    let link = match (intent.link, ids.salesforce) {
+        (None, Some(id)) => super::links::link_by(tx, &intent.object, Side::Salesforce, id.as_str())?.map(|link| link.id),
+        (link, _) => link,
+    };
     let known = tx
         .prepare_cached("SELECT * FROM conflict WHERE link_id IS ?1 AND entry = ?2 AND state = 'open'")?
-        .query_row(params![intent.link, decided.entry], conflict_from)
+        .query_row(params![link, decided.entry], conflict_from)
         .optional()?;
     if decided.winner.is_none() && known.is_some_and(|k| k.value == decided.value) {
         return Ok(false);
     }
     // An undecided clash is one row until a person or a newer value closes it.
-    tx.execute("DELETE FROM conflict WHERE link_id IS ?1 AND entry = ?2 AND state = 'open'", params![intent.link, decided.entry])?;
+    tx.run("DELETE FROM conflict WHERE link_id IS ?1 AND entry = ?2 AND state = 'open'", params![link, decided.entry])?;
     let text = |v: &Value| serde_json::to_string(v);
-    tx.execute(
+    tx.run(
         "INSERT INTO conflict (run_id, object, link_id, salesforce_id, platform_id, entry, base_salesforce, base_platform, value_salesforce,
            value_platform, winner, rule, state, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
         params![
             run,
             intent.object,
-            intent.link,
+            link,
             ids.salesforce.map_or("", |i| i.as_str()),
             ids.platform.map_or("", |i| i.as_str()),
             decided.entry,
@@ -82,18 +88,18 @@ pub(super) fn put(tx: &Transaction<'_>, run: i64, intent: &Intent, decided: &Dec
 impl Store {
     pub fn conflicts(&self, only_open: bool, limit: u32) -> anyhow::Result<Vec<ConflictRow>> {
         self.read(|c| {
-            c.prepare("SELECT * FROM conflict WHERE (?1 = 0 OR state = 'open') ORDER BY id DESC LIMIT ?2")?
+            c.prepare_cached("SELECT * FROM conflict WHERE (?1 = 0 OR state = 'open') ORDER BY id DESC LIMIT ?2")?
                 .query_map(params![only_open, limit], conflict_from)?
                 .collect()
         })
     }
 
     pub fn conflict(&self, id: i64) -> anyhow::Result<Option<ConflictRow>> {
-        self.read(|c| c.query_row("SELECT * FROM conflict WHERE id = ?1", [id], conflict_from).optional())
+        self.read(|c| c.one("SELECT * FROM conflict WHERE id = ?1", [id], conflict_from).optional())
     }
 
     pub fn open_conflicts(&self) -> anyhow::Result<u64> {
-        self.read(|c| c.query_row("SELECT count(*) FROM conflict WHERE state = 'open'", [], |r| r.get(0)).map(super::links::count))
+        self.read(|c| c.one("SELECT count(*) FROM conflict WHERE state = 'open'", [], |r| r.get(0)).map(super::links::count))
     }
 
     /// The links that have a conflict nobody decided.
@@ -113,7 +119,7 @@ impl Store {
                 .query_map([link], |r| Ok((r.get(0)?, r.get(1)?)))?
                 .collect::<Result<_, _>>()?;
             for (id, _) in open.iter().filter(|(_, entry)| !but.contains(entry.as_str())) {
-                tx.execute("UPDATE conflict SET state = 'decided' WHERE id = ?1", [id])?;
+                tx.run("UPDATE conflict SET state = 'decided' WHERE id = ?1", [id])?;
             }
             Ok(())
         })
@@ -121,7 +127,7 @@ impl Store {
 
     pub fn mark_restored(&self, id: i64) -> anyhow::Result<()> {
         self.write(|tx| {
-            tx.execute("UPDATE conflict SET state = 'restored' WHERE id = ?1", [id])?;
+            tx.run("UPDATE conflict SET state = 'restored' WHERE id = ?1", [id])?;
             Ok(())
         })
     }

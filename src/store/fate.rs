@@ -46,3 +46,20 @@ impl Fate {
         std::panic::resume_unwind(Box::new(crate::simulation::Crash))
     }
 }
+
+impl super::Store {
+    /// Forgets everything, and keeps what SQLite has learned of our questions: a new store for the next schedule.
+    pub fn wipe(&self) -> anyhow::Result<()> {
+        let c = self.lock();
+        c.pragma_update(None, "foreign_keys", "OFF")?;
+        let tables: Vec<String> = c
+            .prepare_cached("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")?
+            .query_map([], |r| r.get(0))?
+            .collect::<Result<_, _>>()?;
+        for table in tables.iter().map(String::as_str).chain(["sqlite_sequence"]) {
+            c.prepare_cached(&format!("DELETE FROM {table}"))?.execute([])?;
+        }
+        c.pragma_update(None, "foreign_keys", "ON")?;
+        Ok(())
+    }
+}

@@ -2,6 +2,7 @@
 //! something else each time. The row says who holds what; it stays until the two sides agree, the rules change, or a person
 //! lets it go.
 
+use super::Cached;
 use super::{Store, links::count, stamp};
 use crate::plan::Fought;
 use crate::record::{Side, Sides, Value};
@@ -68,14 +69,14 @@ impl Store {
     /// What is frozen, newest first.
     pub fn frozen(&self, limit: u32) -> anyhow::Result<Vec<FrozenRow>> {
         self.read(|c| {
-            c.prepare("SELECT * FROM frozen_fields ORDER BY since DESC, object, link, field LIMIT ?1")?
+            c.prepare_cached("SELECT * FROM frozen_fields ORDER BY since DESC, object, link, field LIMIT ?1")?
                 .query_map([limit], frozen_from)?
                 .collect()
         })
     }
 
     pub fn frozen_count(&self) -> anyhow::Result<u64> {
-        self.read(|c| c.query_row("SELECT count(*) FROM frozen_fields", [], |r| r.get(0)).map(count))
+        self.read(|c| c.one("SELECT count(*) FROM frozen_fields", [], |r| r.get(0)).map(count))
     }
 
     /// By link the entries of an object that are frozen now.
@@ -155,7 +156,7 @@ impl Store {
     /// Frozen fields whose records show nothing new on either side: the edit was taken back, so the two sides agree.
     pub fn thaw_agreed(&self, object: &str, now: DateTime<Utc>) -> anyhow::Result<usize> {
         self.write(|tx| {
-            Ok(tx.execute(
+            Ok(tx.run(
                 &format!(
                     "UPDATE frozen SET {RELEASE} WHERE object = ?3 AND released_at IS NULL AND NOT EXISTS
                        (SELECT 1 FROM link l JOIN staged s ON s.object = l.object
@@ -175,10 +176,10 @@ impl Store {
         self.write(|tx| {
             let named = params![stamp(now), by, object, id];
             let links: BTreeSet<i64> = tx
-                .prepare(&format!("SELECT link_id FROM frozen WHERE {CHOSEN} AND ?1 IS NOT NULL AND ?2 IS NOT NULL"))?
+                .prepare_cached(&format!("SELECT link_id FROM frozen WHERE {CHOSEN} AND ?1 IS NOT NULL AND ?2 IS NOT NULL"))?
                 .query_map(named, |r| r.get(0))?
                 .collect::<Result<_, _>>()?;
-            let gone = tx.execute(&format!("UPDATE frozen SET {RELEASE} WHERE {CHOSEN}"), named)?;
+            let gone = tx.run(&format!("UPDATE frozen SET {RELEASE} WHERE {CHOSEN}"), named)?;
             stir(tx, &links)?;
             Ok(gone)
         })

@@ -1,5 +1,6 @@
 //! Holds and approvals: what the guard refused to carry out unasked, and what a person has since allowed.
 
+use super::Cached;
 use super::{Store, links::count, stamp};
 use crate::plan::Moved;
 use crate::record::Side;
@@ -60,7 +61,7 @@ impl Store {
     pub fn put_hold(&self, run: i64, hold: &HoldRow) -> anyhow::Result<()> {
         let n = |v: u64| i64::try_from(v).unwrap_or(i64::MAX);
         self.write(|tx| {
-            tx.execute(
+            tx.run(
                 "INSERT INTO hold (object, side, verb, reason, count, ceiling, of, since, run_id, sample, kind) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
                  ON CONFLICT DO UPDATE SET reason = excluded.reason, count = excluded.count, ceiling = excluded.ceiling, of = excluded.of,
                    run_id = excluded.run_id, sample = excluded.sample, kind = excluded.kind",
@@ -79,8 +80,8 @@ impl Store {
                 ],
             )?;
             let named = params![hold.object, hold.side, hold.verb];
-            tx.execute("DELETE FROM hold_sample WHERE object = ?1 AND side = ?2 AND verb = ?3", named)?;
-            tx.execute(
+            tx.run("DELETE FROM hold_sample WHERE object = ?1 AND side = ?2 AND verb = ?3", named)?;
+            tx.run(
                 &format!(
                     "INSERT INTO hold_sample SELECT object, side, ?3, row_number() OVER (ORDER BY id), salesforce_id, platform_id, moved FROM intent
                      WHERE object = ?1 AND side = ?2 AND {GROUP} = ?3 AND state = 'planned' AND situation <> 'told' ORDER BY id LIMIT {SAMPLES}"
@@ -94,7 +95,7 @@ impl Store {
     /// The first records of a hold, as they would be written; of an emptied side there are none.
     pub fn hold_samples(&self, object: &str, side: &str, verb: &str) -> anyhow::Result<Vec<HoldSample>> {
         self.read(|c| {
-            c.prepare(
+            c.prepare_cached(
                 "SELECT salesforce_id, platform_id, moved FROM hold_sample WHERE object = ?1 AND side = ?2 AND verb = ?3 ORDER BY position",
             )?
             .query_map(params![object, side, verb], |r| {
@@ -111,7 +112,7 @@ impl Store {
     /// By field: how many planned updates of a side would empty it where it holds something.
     pub fn emptied_fields(&self, object: &str, side: Side) -> anyhow::Result<Vec<(String, u64)>> {
         self.read(|c| {
-            c.prepare(&format!(
+            c.prepare_cached(&format!(
                 "SELECT json_extract(m.value, '$.name') AS field, count(*) FROM intent, json_each(intent.moved) m
                  WHERE object = ?1 AND side = ?2 AND verb = 'update' AND state = 'planned' AND situation <> 'told' AND {EMPTIES}
                  GROUP BY field ORDER BY field"
@@ -124,7 +125,7 @@ impl Store {
     /// In how many linked records of a side this field holds something.
     pub fn filled_bases(&self, object: &str, side: Side, field: &str) -> anyhow::Result<u64> {
         self.read(|c| {
-            c.query_row(
+            c.one(
                 "SELECT count(*) FROM link l JOIN base b ON b.link_id = l.id AND b.side = ?2 WHERE l.object = ?1 AND l.state = 'live'
                  AND coalesce(json_extract(b.fields, '$.\"' || ?3 || '\"'), '') NOT IN ('', '[]')",
                 params![object, side.as_str(), field],
@@ -144,12 +145,12 @@ impl Store {
         );
         self.write(|tx| {
             let named = params![object, side.as_str(), list];
-            let n: i64 = tx.query_row(&format!("SELECT count(*) FROM ({chosen})"), named, |r| r.get(0))?;
+            let n: i64 = tx.one(&format!("SELECT count(*) FROM ({chosen})"), named, |r| r.get(0))?;
             match apart {
                 Apart::Count => return Ok(count(n)),
                 Apart::Drop { verb } => {
-                    tx.execute("DELETE FROM hold_sample WHERE object = ?1 AND side = ?2 AND verb = ?3", params![object, side.as_str(), verb])?;
-                    tx.execute(
+                    tx.run("DELETE FROM hold_sample WHERE object = ?1 AND side = ?2 AND verb = ?3", params![object, side.as_str(), verb])?;
+                    tx.run(
                         &format!(
                             "INSERT INTO hold_sample SELECT object, side, ?4, row_number() OVER (ORDER BY id), salesforce_id, platform_id, moved
                              FROM intent WHERE id IN ({chosen}) ORDER BY id LIMIT {SAMPLES}"
@@ -159,7 +160,7 @@ impl Store {
                 }
                 Apart::Leave => {
                     for (own, column) in [("salesforce", "salesforce_id"), ("platform", "platform_id")] {
-                        tx.execute(
+                        tx.run(
                             &format!(
                                 "UPDATE staged SET dirty = 0, situation = 'discarded' WHERE object = ?1 AND side = '{own}' AND id IN
                                    (SELECT {column} FROM intent WHERE id IN ({chosen}))"
@@ -169,7 +170,7 @@ impl Store {
                     }
                 }
             }
-            tx.execute(&format!("DELETE FROM intent WHERE id IN ({chosen})"), named)?;
+            tx.run(&format!("DELETE FROM intent WHERE id IN ({chosen})"), named)?;
             Ok(count(n))
         })
     }
@@ -177,7 +178,7 @@ impl Store {
     /// A person's yes to a whole run is written down like any other.
     pub fn note_approved(&self, run: i64, object: &str, side: Side, verb: &str, planned: u64, now: DateTime<Utc>) -> anyhow::Result<()> {
         self.write(|tx| {
-            tx.execute(
+            tx.run(
                 "INSERT INTO approval (object, side, verb, ceiling, expires_at, given_at, used_run) VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6)",
                 params![object, side.as_str(), verb, i64::try_from(planned).unwrap_or(i64::MAX), stamp(now), run],
             )?;
@@ -187,12 +188,12 @@ impl Store {
 
     /// Holds of an object that this run did not find again let go by themselves.
     pub fn release_stale_holds(&self, run: i64, object: &str) -> anyhow::Result<usize> {
-        self.write(|tx| Ok(tx.execute("DELETE FROM hold WHERE object = ?1 AND run_id < ?2", params![object, run])?))
+        self.write(|tx| Ok(tx.run("DELETE FROM hold WHERE object = ?1 AND run_id < ?2", params![object, run])?))
     }
 
     pub fn holds(&self) -> anyhow::Result<Vec<HoldRow>> {
         self.read(|c| {
-            c.prepare("SELECT * FROM hold ORDER BY since, object, side, verb")?
+            c.prepare_cached("SELECT * FROM hold ORDER BY since, object, side, verb")?
                 .query_map([], |r| {
                     Ok(HoldRow {
                         object: r.get("object")?,
@@ -213,7 +214,7 @@ impl Store {
 
     /// Held records, all groups together.
     pub fn held_count(&self) -> anyhow::Result<u64> {
-        self.read(|c| c.query_row("SELECT coalesce(sum(count), 0) FROM hold", [], |r| r.get(0)).map(count))
+        self.read(|c| c.one("SELECT coalesce(sum(count), 0) FROM hold", [], |r| r.get(0)).map(count))
     }
 
     pub fn approve(
@@ -226,7 +227,7 @@ impl Store {
         expires: DateTime<Utc>,
     ) -> anyhow::Result<()> {
         self.write(|tx| {
-            tx.execute(
+            tx.run(
                 "INSERT INTO approval (object, side, verb, ceiling, expires_at, given_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
                 params![object, side, verb, i64::try_from(ceiling).unwrap_or(i64::MAX), stamp(expires), stamp(now)],
             )?;
@@ -236,7 +237,7 @@ impl Store {
 
     pub fn approval(&self, object: &str, side: &str, verb: &str, now: DateTime<Utc>) -> anyhow::Result<Option<Approval>> {
         self.read(|c| {
-            c.query_row(
+            c.one(
                 "SELECT id, ceiling FROM approval WHERE object = ?1 AND side = ?2 AND verb = ?3 AND expires_at > ?4 AND used_run IS NULL
                  ORDER BY id DESC LIMIT 1",
                 params![object, side, verb, stamp(now)],
@@ -248,15 +249,15 @@ impl Store {
 
     pub fn use_approval(&self, id: i64, run: i64) -> anyhow::Result<()> {
         self.write(|tx| {
-            tx.execute("UPDATE approval SET used_run = ?2 WHERE id = ?1", params![id, run])?;
+            tx.run("UPDATE approval SET used_run = ?2 WHERE id = ?1", params![id, run])?;
             Ok(())
         })
     }
 
     /// A person says no: the hold goes, and the next run leaves what it held as it is until the records change again.
     pub fn discard_hold(&self, object: &str, side: &str, verb: &str, now: DateTime<Utc>) -> anyhow::Result<usize> {
-        let gone = self
-            .write(|tx| Ok(tx.execute("DELETE FROM hold WHERE object = ?1 AND side = ?2 AND verb = ?3", params![object, side, verb])?))?;
+        let gone =
+            self.write(|tx| Ok(tx.run("DELETE FROM hold WHERE object = ?1 AND side = ?2 AND verb = ?3", params![object, side, verb])?))?;
         if gone > 0 {
             self.approve(object, side, verb, 0, now, now + chrono::Duration::days(7))?;
         }
@@ -267,7 +268,7 @@ impl Store {
     pub fn leave_planned(&self, object: &str, side: &str, verb: &str) -> anyhow::Result<usize> {
         self.write(|tx| {
             for (own, column) in [("salesforce", "salesforce_id"), ("platform", "platform_id")] {
-                tx.execute(
+                tx.run(
                     &format!(
                         "UPDATE staged SET dirty = 0, situation = 'discarded' WHERE object = ?1 AND side = '{own}' AND id IN
                            (SELECT {column} FROM intent WHERE object = ?1 AND side = ?2 AND {GROUP} = ?3 AND state = 'planned')"
@@ -275,7 +276,7 @@ impl Store {
                     params![object, side, verb],
                 )?;
             }
-            Ok(tx.execute(
+            Ok(tx.run(
                 &format!("DELETE FROM intent WHERE object = ?1 AND side = ?2 AND {GROUP} = ?3 AND state = 'planned'"),
                 params![object, side, verb],
             )?)

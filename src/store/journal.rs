@@ -2,6 +2,7 @@
 //!
 //! Settling one outcome moves base, link, news, history and quarantine in one commit.
 
+use super::Cached;
 use super::{
     Store,
     links::{base_of, count, id_column, link_by},
@@ -238,7 +239,7 @@ impl Store {
                 if decided && *by_id {
                     continue;
                 }
-                tx.execute("DELETE FROM intent WHERE id = ?1", [id])?;
+                tx.run("DELETE FROM intent WHERE id = ?1", [id])?;
                 if !decided {
                     parked.push((RecordId::from(salesforce.clone()), RecordId::from(platform.clone())));
                 }
@@ -251,12 +252,12 @@ impl Store {
     pub fn drop_planned(&self, object: &str, group: Option<(Side, Verb)>) -> anyhow::Result<usize> {
         self.write(|tx| {
             Ok(match group {
-                Some((side, verb)) => tx.execute(
+                Some((side, verb)) => tx.run(
                     "DELETE FROM intent WHERE object = ?1 AND state = 'planned' AND side = ?2
                        AND CASE WHEN takes_away THEN 'delete' ELSE verb END = ?3",
                     params![object, side.as_str(), verb.as_str()],
                 )?,
-                None => tx.execute("DELETE FROM intent WHERE object = ?1 AND state = 'planned'", [object])?,
+                None => tx.run("DELETE FROM intent WHERE object = ?1 AND state = 'planned'", [object])?,
             })
         })
     }
@@ -265,9 +266,9 @@ impl Store {
     pub fn drop_all_planned(&self) -> anyhow::Result<usize> {
         self.write(|tx| {
             if seeded!(PromisesDropped) {
-                tx.execute("DELETE FROM intent WHERE state IN ('promised', 'unknown')", [])?;
+                tx.run("DELETE FROM intent WHERE state IN ('promised', 'unknown')", [])?;
             }
-            Ok(tx.execute("DELETE FROM intent WHERE state = 'planned'", [])?)
+            Ok(tx.run("DELETE FROM intent WHERE state = 'planned'", [])?)
         })
     }
 
@@ -303,7 +304,7 @@ impl Store {
     /// Promises of earlier runs whose outcome nobody knows.
     pub fn open_promises(&self, object: &str) -> anyhow::Result<Vec<StoredIntent>> {
         self.read(|c| {
-            c.prepare("SELECT * FROM intent WHERE object = ?1 AND state IN ('promised', 'unknown') ORDER BY id")?
+            c.prepare_cached("SELECT * FROM intent WHERE object = ?1 AND state IN ('promised', 'unknown') ORDER BY id")?
                 .query_map([object], stored_from)?
                 .collect()
         })
@@ -320,7 +321,7 @@ impl Store {
     }
 
     pub fn intent(&self, id: i64) -> anyhow::Result<Option<StoredIntent>> {
-        self.read(|c| c.query_row("SELECT * FROM intent WHERE id = ?1", [id], stored_from).optional())
+        self.read(|c| c.one("SELECT * FROM intent WHERE id = ?1", [id], stored_from).optional())
     }
 
     /// All intents of a run that are a person's business, for `plan`.
@@ -399,7 +400,7 @@ fn settle_one(
         Outcome::Missing => {
             sum.failed += 1;
             if let Some(id) = id_of(intent, intent.side, outcome) {
-                tx.execute(
+                tx.run(
                     "INSERT OR IGNORE INTO suspect VALUES (?1, ?2, ?3, ?4, ?5)",
                     params![intent.object, intent.side.as_str(), id.as_str(), stamp(now), run],
                 )?;
@@ -645,11 +646,11 @@ fn link_up(tx: &Transaction<'_>, run: i64, object: &str, ids: Sides<&RecordId>, 
     for side in Side::BOTH {
         if let Some(other) = link_by(tx, object, side, ids[side].as_str())? {
             if other.id_on(side.other()) == ids[side.other()] {
-                tx.execute("UPDATE link SET state = 'live', note = NULL, run_id = ?2 WHERE id = ?1", params![other.id, run])?;
+                tx.run("UPDATE link SET state = 'live', note = NULL, run_id = ?2 WHERE id = ?1", params![other.id, run])?;
                 return Ok(Ok(other.id));
             }
             if other.state == super::LinkState::Buried {
-                tx.execute("DELETE FROM link WHERE id = ?1", [other.id])?;
+                tx.run("DELETE FROM link WHERE id = ?1", [other.id])?;
                 continue;
             }
             return Ok(Err(format!("{} {} is already linked to {} {}", side, ids[side], side.other(), other.id_on(side.other()))));

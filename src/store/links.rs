@@ -1,5 +1,6 @@
 //! The ID map and the bases that hang on it.
 
+use super::Cached;
 use super::Store;
 use crate::record::{Fields, RecordId, Side, Sides, fields_parse};
 use crate::rules::Translate;
@@ -135,7 +136,7 @@ impl Store {
     /// By account the first of its contacts that is linked: ids are given in the order of creation.
     pub fn first_contacts(&self) -> anyhow::Result<BTreeMap<String, String>> {
         self.read(|c| {
-            c.prepare(
+            c.prepare_cached(
                 "SELECT json_extract(b.fields, '$.AccountId') AS account, min(l.salesforce_id) FROM link l
                  JOIN base b ON b.link_id = l.id AND b.side = 'salesforce'
                  WHERE l.object = 'contact' AND l.state = 'live' AND account IS NOT NULL GROUP BY account",
@@ -146,13 +147,13 @@ impl Store {
     }
 
     pub fn link_count(&self, object: &str) -> anyhow::Result<u64> {
-        self.read(|c| c.query_row("SELECT count(*) FROM link WHERE object = ?1 AND state = 'live'", [object], |r| r.get(0)).map(count))
+        self.read(|c| c.one("SELECT count(*) FROM link WHERE object = ?1 AND state = 'live'", [object], |r| r.get(0)).map(count))
     }
 
     /// How many links there are of each object.
     pub fn linked_objects(&self) -> anyhow::Result<Vec<(String, u64)>> {
         self.read(|c| {
-            c.prepare("SELECT object, count(*) FROM link WHERE state = 'live' GROUP BY object ORDER BY object")?
+            c.prepare_cached("SELECT object, count(*) FROM link WHERE state = 'live' GROUP BY object ORDER BY object")?
                 .query_map([], |r| Ok((r.get(0)?, count(r.get(1)?))))?
                 .collect()
         })
@@ -164,9 +165,7 @@ impl Store {
 
     /// True if this run or a later one linked a record of the object: waiting children may go on.
     pub fn linked_in_run(&self, object: &str, run: i64) -> anyhow::Result<bool> {
-        self.read(|c| {
-            c.query_row("SELECT EXISTS (SELECT 1 FROM link WHERE object = ?1 AND run_id >= ?2)", params![object, run], |r| r.get(0))
-        })
+        self.read(|c| c.one("SELECT EXISTS (SELECT 1 FROM link WHERE object = ?1 AND run_id >= ?2)", params![object, run], |r| r.get(0)))
     }
 
     /// True if a linked platform record of `object` holds this id in `field`.
@@ -183,7 +182,7 @@ impl Store {
     /// A re-sync brings back what was deleted only on the platform: the tombstones of these objects go, and the
     /// Salesforce records are new again.
     pub fn clear_tombstones(&self, object: &str) -> anyhow::Result<usize> {
-        self.write(|tx| Ok(tx.execute("DELETE FROM link WHERE object = ?1 AND state = 'buried'", [object])?))
+        self.write(|tx| Ok(tx.run("DELETE FROM link WHERE object = ?1 AND state = 'buried'", [object])?))
     }
 }
 

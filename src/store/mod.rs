@@ -6,11 +6,14 @@
 mod adopt;
 mod census;
 mod conflicts;
+mod crash;
+mod evidence;
 #[cfg(any(test, feature = "simulation"))]
 mod fate;
 mod frozen;
 mod hold;
 mod journal;
+mod lineage;
 mod links;
 mod open;
 mod pairs;
@@ -29,12 +32,15 @@ mod why;
 pub use adopt::PairRow;
 pub use census::{CensusCounts, Seen, Unseen};
 pub use conflicts::ConflictRow;
+pub use evidence::LicensesShown;
 #[cfg(any(test, feature = "simulation"))]
 pub use fate::Fate;
 pub use frozen::FrozenRow;
 pub use hold::{Apart, Approval, HoldRow, HoldSample};
 pub use journal::{Settled, StoredIntent, Wrote};
+pub use lineage::{RESTORED_REASON, Restored, Stage};
 pub use links::{Link, LinkState, Links};
+use open::Cached;
 pub use open::{OpenError, SCHEMA_VERSION, Store};
 pub use pairs::{Candidate, PairRead, StagedRow};
 pub use quarantine::{ParkedRecord, QuarantineRow, ToPark};

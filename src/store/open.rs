@@ -21,7 +21,7 @@ pub const SCHEMA_VERSION: usize = MIGRATIONS.len();
 
 pub struct Store {
     connection: Mutex<Connection>,
-    path: PathBuf,
+    pub(super) path: PathBuf,
     #[cfg(any(test, feature = "simulation"))]
     fate: super::Fate,
 }
@@ -36,7 +36,7 @@ pub enum OpenError {
         "{path} is damaged ({reason}); it was set aside as {aside}, never deleted: restore a backup in its place, or start again without it and let the systems be adopted afresh"
     )]
     Damaged { path: String, reason: String, aside: String },
-    #[error("{path}: {source}")]
+    #[error("{path}")]
     Sqlite { path: String, source: rusqlite::Error },
     #[error(transparent)]
     Other(#[from] anyhow::Error),
@@ -80,6 +80,9 @@ impl Store {
         }
         pragmas(&c).map_err(named)?;
         migrate(&mut c, found).map_err(named)?;
+        if let Some(dir) = path.parent() {
+            super::lineage::recognise(&mut c, dir, chrono::Utc::now())?;
+        }
         Ok(Self::of(c, path.to_owned()))
     }
 
@@ -122,6 +125,7 @@ impl Store {
             backup.run_to_completion(1000, Duration::ZERO, None).context("copying the store")?;
         }
         drop(target);
+        super::lineage::copy_mirror(&self.path, target_dir);
         Self::prepare(&path, true)
     }
 
@@ -155,9 +159,11 @@ impl Store {
         let mut c = self.lock();
         let tx = c.transaction_with_behavior(TransactionBehavior::Immediate).context("the state file is locked")?;
         let value = work(&tx)?;
+        super::crash::point();
         #[cfg(any(test, feature = "simulation"))]
         self.fate.before_commit();
         tx.commit().context("writing the state file")?;
+        super::crash::point();
         #[cfg(any(test, feature = "simulation"))]
         self.fate.after_commit();
         Ok(value)
@@ -165,6 +171,33 @@ impl Store {
 
     pub(super) fn read<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> anyhow::Result<T> {
         work(&self.lock()).context("reading the state file")
+    }
+}
+
+/// Statements by their text, prepared once: a run asks the same few hundred questions again and again.
+pub(super) trait Cached {
+    fn run<P: rusqlite::Params>(&self, sql: &str, params: P) -> rusqlite::Result<usize>;
+
+    fn one<T, P: rusqlite::Params>(
+        &self,
+        sql: &str,
+        params: P,
+        read: impl FnOnce(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<T>;
+}
+
+impl Cached for Connection {
+    fn run<P: rusqlite::Params>(&self, sql: &str, params: P) -> rusqlite::Result<usize> {
+        self.prepare_cached(sql)?.execute(params)
+    }
+
+    fn one<T, P: rusqlite::Params>(
+        &self,
+        sql: &str,
+        params: P,
+        read: impl FnOnce(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<T> {
+        self.prepare_cached(sql)?.query_row(params, read)
     }
 }
 
@@ -180,7 +213,7 @@ fn pragmas(c: &Connection) -> rusqlite::Result<()> {
     c.pragma_update(None, "trusted_schema", "OFF")?;
     c.pragma_update(None, "cache_size", -16_000)?;
     c.pragma_update(None, "temp_store", "FILE")?;
-    c.set_prepared_statement_cache_capacity(128);
+    c.set_prepared_statement_cache_capacity(512);
     Ok(())
 }
 

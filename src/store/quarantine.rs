@@ -1,6 +1,7 @@
 //! Quarantine: a record that failed for good for now, why, and when it is tried again. A change of the record wakes it, and
 //! so does one of a record it refers to.
 
+use super::Cached;
 use super::{Store, links::count, stamp};
 use crate::plan::{Intent, Situation};
 use crate::record::{RecordId, Side, Sides};
@@ -150,7 +151,8 @@ impl Store {
     /// Salesforce records of an object that are parked with one of these codes.
     pub fn parked_with(&self, object: &str, codes: &[&str]) -> anyhow::Result<Vec<RecordId>> {
         self.read(|c| {
-            let mut statement = c.prepare("SELECT id, code FROM quarantine WHERE object = ?1 AND side = 'salesforce' ORDER BY id")?;
+            let mut statement =
+                c.prepare_cached("SELECT id, code FROM quarantine WHERE object = ?1 AND side = 'salesforce' ORDER BY id")?;
             let rows = statement.query_map([object], |r| Ok((r.get::<_, String>(0)?, r.get::<_, String>(1)?)))?;
             let mut ids = Vec::new();
             for row in rows {
@@ -190,18 +192,18 @@ impl Store {
 
     pub fn quarantine(&self, limit: u32) -> anyhow::Result<Vec<QuarantineRow>> {
         self.read(|c| {
-            c.prepare("SELECT * FROM quarantine ORDER BY since DESC, object, id LIMIT ?1")?.query_map([limit], row_from)?.collect()
+            c.prepare_cached("SELECT * FROM quarantine ORDER BY since DESC, object, id LIMIT ?1")?.query_map([limit], row_from)?.collect()
         })
     }
 
     pub fn quarantine_count(&self) -> anyhow::Result<u64> {
-        self.read(|c| c.query_row("SELECT count(*) FROM quarantine", [], |r| r.get(0)).map(count))
+        self.read(|c| c.one("SELECT count(*) FROM quarantine", [], |r| r.get(0)).map(count))
     }
 
     /// Tries everything in quarantine (of one object, or of all) again in the next run.
     pub fn wake_quarantine(&self, object: Option<&str>, id: Option<&str>) -> anyhow::Result<usize> {
         self.write(|tx| {
-            Ok(tx.execute(
+            Ok(tx.run(
                 "UPDATE quarantine SET next_try_at = since WHERE (?1 IS NULL OR object = ?1) AND (?2 IS NULL OR id = ?2)",
                 params![object, id],
             )?)
@@ -235,7 +237,7 @@ impl Store {
     /// True if anything of an object was read, linked or written from this run on.
     pub fn stirred_since(&self, object: &str, run: i64) -> anyhow::Result<bool> {
         self.read(|c| {
-            c.query_row(
+            c.one(
                 "SELECT EXISTS (SELECT 1 FROM run_object WHERE run_id >= ?2 AND object = ?1 AND news > 0)
                    OR EXISTS (SELECT 1 FROM intent WHERE run_id >= ?2 AND object = ?1 AND state = 'done')
                    OR EXISTS (SELECT 1 FROM link WHERE object = ?1 AND run_id >= ?2)",
@@ -309,7 +311,7 @@ impl Store {
     /// Rows whose record is settled or gone are no longer anybody's business.
     pub fn sweep_quarantine(&self, object: &str) -> anyhow::Result<()> {
         self.write(|tx| {
-            tx.execute(
+            tx.run(
                 "DELETE FROM quarantine WHERE object = ?1 AND NOT EXISTS
                    (SELECT 1 FROM staged s WHERE s.object = quarantine.object AND s.side = quarantine.side AND s.id = quarantine.id)",
                 [object],

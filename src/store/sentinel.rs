@@ -1,16 +1,17 @@
 //! Small facts that must not change behind our back: which org, which company, which connection, which rules.
 
+use super::Cached;
 use super::Store;
 use rusqlite::{OptionalExtension, params};
 
 impl Store {
     pub fn meta(&self, key: &str) -> anyhow::Result<Option<String>> {
-        self.read(|c| c.query_row("SELECT value FROM meta WHERE key = ?1", [key], |r| r.get(0)).optional())
+        self.read(|c| c.one("SELECT value FROM meta WHERE key = ?1", [key], |r| r.get(0)).optional())
     }
 
     pub fn set_meta(&self, key: &str, value: &str) -> anyhow::Result<()> {
         self.write(|tx| {
-            tx.execute("INSERT INTO meta VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value", params![key, value])?;
+            tx.run("INSERT INTO meta VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value", params![key, value])?;
             Ok(())
         })
     }
@@ -28,16 +29,14 @@ impl Store {
     pub fn integrity(&self) -> anyhow::Result<Vec<String>> {
         self.read(|c| {
             let mut wrong: Vec<String> =
-                c.prepare("PRAGMA integrity_check")?.query_map([], |r| r.get(0))?.collect::<rusqlite::Result<Vec<String>>>()?;
+                c.prepare_cached("PRAGMA integrity_check")?.query_map([], |r| r.get(0))?.collect::<rusqlite::Result<Vec<String>>>()?;
             wrong.retain(|line| line != "ok");
-            let broken: i64 = c.query_row("SELECT count(*) FROM pragma_foreign_key_check", [], |r| r.get(0))?;
+            let broken: i64 = c.one("SELECT count(*) FROM pragma_foreign_key_check", [], |r| r.get(0))?;
             if broken > 0 {
                 wrong.push(format!("{broken} rows refer to what is not there"));
             }
             let bare: i64 =
-                c.query_row("SELECT count(*) FROM link l WHERE (SELECT count(*) FROM base b WHERE b.link_id = l.id) <> 2", [], |r| {
-                    r.get(0)
-                })?;
+                c.one("SELECT count(*) FROM link l WHERE (SELECT count(*) FROM base b WHERE b.link_id = l.id) <> 2", [], |r| r.get(0))?;
             if bare > 0 {
                 wrong.push(format!("{bare} links without a base on each side"));
             }
@@ -49,12 +48,12 @@ impl Store {
     pub fn dump(&self) -> anyhow::Result<String> {
         self.read(|c| {
             let tables: Vec<String> = c
-                .prepare("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")?
+                .prepare_cached("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")?
                 .query_map([], |r| r.get(0))?
                 .collect::<Result<_, _>>()?;
             let mut out = String::new();
             for table in tables {
-                let mut statement = c.prepare(&format!("SELECT * FROM \"{table}\""))?;
+                let mut statement = c.prepare_cached(&format!("SELECT * FROM \"{table}\""))?;
                 let width = statement.column_count();
                 let mut rows = statement.query([])?;
                 while let Some(row) = rows.next()? {

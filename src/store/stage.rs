@@ -1,5 +1,6 @@
 //! Staging: what a side showed, kept until it is settled. Re-reads of what the base already holds cost nothing.
 
+use super::Cached;
 use super::{
     Store,
     links::{base_of, count, link_by},
@@ -79,7 +80,7 @@ impl Store {
     /// Remembers how far a side was read. Only ever called after every page before it is staged.
     pub fn move_watermark(&self, object: &str, side: Side, value: Option<&str>, swept: bool, now: DateTime<Utc>) -> anyhow::Result<()> {
         self.write(|tx| {
-            tx.execute(
+            tx.run(
                 "INSERT INTO watermark (object, side, value, swept_at, moved_at) VALUES (?1, ?2, ?3, CASE WHEN ?4 THEN ?5 END, ?5)
                  ON CONFLICT DO UPDATE SET value = coalesce(excluded.value, value), swept_at = coalesce(excluded.swept_at, swept_at), moved_at = excluded.moved_at",
                 params![object, side.as_str(), value, swept, stamp(now)],
@@ -92,7 +93,7 @@ impl Store {
     pub fn watermark(&self, object: &str, side: Side) -> anyhow::Result<(Option<String>, Option<String>)> {
         Ok(self
             .read(|c| {
-                c.query_row("SELECT value, swept_at FROM watermark WHERE object = ?1 AND side = ?2", params![object, side.as_str()], |r| {
+                c.one("SELECT value, swept_at FROM watermark WHERE object = ?1 AND side = ?2", params![object, side.as_str()], |r| {
                     Ok((r.get(0)?, r.get(1)?))
                 })
                 .optional()
@@ -108,7 +109,7 @@ impl Store {
                      AND NOT EXISTS (SELECT 1 FROM link l WHERE l.object = s.object AND l.{} = s.id)",
                     super::links::id_column(side)
                 );
-                c.query_row(&sql, params![object, side.as_str()], |r| r.get(0)).map(count)
+                c.one(&sql, params![object, side.as_str()], |r| r.get(0)).map(count)
             };
             Ok(StagedCounts { salesforce: one(Side::Salesforce)?, platform: one(Side::Platform)? })
         })
@@ -117,20 +118,20 @@ impl Store {
     /// What waits for its parent is planned again.
     pub fn wake_waiting(&self, object: &str) -> anyhow::Result<()> {
         self.write(|tx| {
-            tx.execute("UPDATE staged SET dirty = 1 WHERE object = ?1 AND dirty = 2", [object])?;
+            tx.run("UPDATE staged SET dirty = 1 WHERE object = ?1 AND dirty = 2", [object])?;
             Ok(())
         })
     }
 
     /// How many records wait for their parent.
     pub fn waiting(&self, object: &str) -> anyhow::Result<u64> {
-        self.read(|c| c.query_row("SELECT count(*) FROM staged WHERE object = ?1 AND dirty = 2", [object], |r| r.get(0)).map(count))
+        self.read(|c| c.one("SELECT count(*) FROM staged WHERE object = ?1 AND dirty = 2", [object], |r| r.get(0)).map(count))
     }
 
     /// Salesforce records without a partner are looked at again: the platform showed something new.
     pub fn wake_unmatched(&self, object: &str) -> anyhow::Result<()> {
         self.write(|tx| {
-            tx.execute(
+            tx.run(
                 "UPDATE staged SET dirty = 1 WHERE object = ?1 AND side = 'salesforce' AND dirty = 0
                  AND situation IN ('new-in-salesforce', 'before-provision-from')",
                 [object],
@@ -154,7 +155,7 @@ impl Store {
     /// True if a side showed something that is not planned yet.
     pub fn has_news(&self, object: &str, side: Side) -> anyhow::Result<bool> {
         self.read(|c| {
-            c.query_row(
+            c.one(
                 "SELECT EXISTS (SELECT 1 FROM staged WHERE object = ?1 AND side = ?2 AND dirty = 1)",
                 params![object, side.as_str()],
                 |r| r.get(0),
@@ -165,7 +166,7 @@ impl Store {
     /// Everything staged is planned again: the rules changed, or a re-sync was asked for.
     pub fn wake_all(&self, object: &str) -> anyhow::Result<()> {
         self.write(|tx| {
-            tx.execute("UPDATE staged SET dirty = 1 WHERE object = ?1", [object])?;
+            tx.run("UPDATE staged SET dirty = 1 WHERE object = ?1", [object])?;
             Ok(())
         })
     }
@@ -183,7 +184,7 @@ impl Store {
 
     pub fn staged_fields(&self, object: &str, side: Side, id: &str) -> anyhow::Result<Option<Fields>> {
         self.read(|c| {
-            c.query_row("SELECT fields FROM staged WHERE object = ?1 AND side = ?2 AND id = ?3", params![object, side.as_str(), id], |r| {
+            c.one("SELECT fields FROM staged WHERE object = ?1 AND side = ?2 AND id = ?3", params![object, side.as_str(), id], |r| {
                 r.get::<_, String>(0)
             })
             .optional()
@@ -194,7 +195,7 @@ impl Store {
     /// How many unlinked rows lie in each situation, for `status`.
     pub fn situations(&self) -> anyhow::Result<Vec<(String, String, String, u64)>> {
         self.read(|c| {
-            c.prepare("SELECT object, side, coalesce(situation, 'news'), count(*) FROM staged GROUP BY 1, 2, 3 ORDER BY 1, 2, 3")?
+            c.prepare_cached("SELECT object, side, coalesce(situation, 'news'), count(*) FROM staged GROUP BY 1, 2, 3 ORDER BY 1, 2, 3")?
                 .query_map([], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, count(r.get(3)?))))?
                 .collect()
         })
@@ -202,15 +203,15 @@ impl Store {
 
     pub fn begin_sweep(&self, object: &str, side: Side) -> anyhow::Result<()> {
         self.write(|tx| {
-            tx.execute("DELETE FROM sweep_seen WHERE object = ?1 AND side = ?2", params![object, side.as_str()])?;
-            tx.execute("DELETE FROM census WHERE object = ?1 AND side = ?2", params![object, side.as_str()])?;
+            tx.run("DELETE FROM sweep_seen WHERE object = ?1 AND side = ?2", params![object, side.as_str()])?;
+            tx.run("DELETE FROM census WHERE object = ?1 AND side = ?2", params![object, side.as_str()])?;
             Ok(())
         })
     }
 
     pub fn seen_in_sweep(&self, object: &str, side: Side) -> anyhow::Result<u64> {
         self.read(|c| {
-            c.query_row("SELECT count(*) FROM sweep_seen WHERE object = ?1 AND side = ?2", params![object, side.as_str()], |r| r.get(0))
+            c.one("SELECT count(*) FROM sweep_seen WHERE object = ?1 AND side = ?2", params![object, side.as_str()], |r| r.get(0))
                 .map(count)
         })
     }
@@ -229,14 +230,14 @@ impl Store {
         let id = super::links::id_column(side);
         self.write(|tx| {
             let named = params![object, side.as_str()];
-            tx.execute(
+            tx.run(
                 &format!(
                     "INSERT OR IGNORE INTO suspect SELECT l.object, ?2, l.{id}, ?3, ?4 FROM link l WHERE l.object = ?1 AND l.state = 'live'
                      AND NOT EXISTS (SELECT 1 FROM sweep_seen s WHERE s.object = ?1 AND s.side = ?2 AND s.id = l.{id})"
                 ),
                 params![object, side.as_str(), stamp(now), run],
             )?;
-            tx.execute(
+            tx.run(
                 "DELETE FROM suspect WHERE object = ?1 AND side = ?2 AND id IN (SELECT id FROM sweep_seen WHERE object = ?1 AND side = ?2)",
                 named,
             )?;
@@ -246,12 +247,12 @@ impl Store {
                  AND NOT EXISTS (SELECT 1 FROM link l WHERE l.object = ?1 AND l.{id} = staged.id)"
             );
             if side == Side::Platform {
-                tx.execute(&format!("DELETE FROM staged_key WHERE object = ?1 AND id IN (SELECT id {stale}) AND ?2 = ?2"), named)?;
+                tx.run(&format!("DELETE FROM staged_key WHERE object = ?1 AND id IN (SELECT id {stale}) AND ?2 = ?2"), named)?;
             }
-            tx.execute(&format!("DELETE {stale}"), named)?;
-            tx.execute("DELETE FROM sweep_seen WHERE object = ?1 AND side = ?2", named)?;
-            let mut second_look =
-                tx.prepare("SELECT id FROM suspect WHERE object = ?1 AND side = ?2 AND run_id < ?3 AND missed_at <= ?4 ORDER BY id")?;
+            tx.run(&format!("DELETE {stale}"), named)?;
+            tx.run("DELETE FROM sweep_seen WHERE object = ?1 AND side = ?2", named)?;
+            let mut second_look = tx
+                .prepare_cached("SELECT id FROM suspect WHERE object = ?1 AND side = ?2 AND run_id < ?3 AND missed_at <= ?4 ORDER BY id")?;
             let ids = second_look
                 .query_map(params![object, side.as_str(), run, stamp(missed_before)], |r| r.get::<_, String>(0))?
                 .map(|id| id.map(RecordId::from))
@@ -262,15 +263,14 @@ impl Store {
 
     pub fn suspects(&self, object: &str, side: Side) -> anyhow::Result<u64> {
         self.read(|c| {
-            c.query_row("SELECT count(*) FROM suspect WHERE object = ?1 AND side = ?2", params![object, side.as_str()], |r| r.get(0))
-                .map(count)
+            c.one("SELECT count(*) FROM suspect WHERE object = ?1 AND side = ?2", params![object, side.as_str()], |r| r.get(0)).map(count)
         })
     }
 
     pub fn clear_suspect(&self, object: &str, side: Side, id: &RecordId) -> anyhow::Result<()> {
         self.write(|tx| {
-            tx.execute("DELETE FROM suspect WHERE object = ?1 AND side = ?2 AND id = ?3", params![object, side.as_str(), id.as_str()])?;
-            tx.execute("DELETE FROM missing WHERE object = ?1 AND side = ?2 AND id = ?3", params![object, side.as_str(), id.as_str()])?;
+            tx.run("DELETE FROM suspect WHERE object = ?1 AND side = ?2 AND id = ?3", params![object, side.as_str(), id.as_str()])?;
+            tx.run("DELETE FROM missing WHERE object = ?1 AND side = ?2 AND id = ?3", params![object, side.as_str(), id.as_str()])?;
             Ok(())
         })
     }
@@ -332,11 +332,11 @@ fn stage_one(
         .query_row(params![object, side.as_str(), id], |r| Ok((r.get(0)?, r.get(1)?)))
         .optional()?;
     if seeded!(StampDecides) && link.is_some() && living {
-        let newest: Option<String> = tx.query_row("SELECT value FROM meta WHERE key = 'newest:' || ?1", [id], |r| r.get(0)).optional()?;
+        let newest: Option<String> = tx.one("SELECT value FROM meta WHERE key = 'newest:' || ?1", [id], |r| r.get(0)).optional()?;
         if newest.as_deref() >= record.stamp.as_deref() {
             return Ok(false);
         }
-        tx.execute("INSERT OR REPLACE INTO meta VALUES ('newest:' || ?1, coalesce(?2, ''))", params![id, record.stamp])?;
+        tx.run("INSERT OR REPLACE INTO meta VALUES ('newest:' || ?1, coalesce(?2, ''))", params![id, record.stamp])?;
     }
     if before.as_ref().is_some_and(|(h, l)| *h == hash && l == life_word(&record.life)) {
         tx.prepare_cached("UPDATE staged SET stamp = ?4 WHERE object = ?1 AND side = ?2 AND id = ?3 AND stamp IS NOT ?4")?

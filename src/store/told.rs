@@ -1,5 +1,6 @@
 //! What the store knows of orders, accounts and licenses for what Lockstep says of them in Salesforce.
 
+use super::Cached;
 use super::{
     Store,
     links::{base_of, count, link_by},
@@ -62,7 +63,7 @@ impl Store {
     /// True if anything happened since the end of that run that Salesforce should be told of.
     pub fn moved_since(&self, run: i64, orders: &str) -> anyhow::Result<bool> {
         self.read(|c| {
-            c.query_row(
+            c.one(
                 "SELECT EXISTS (SELECT 1 FROM intent WHERE run_id > ?1 AND situation <> 'told')
                      OR EXISTS (SELECT 1 FROM staged WHERE run_id > ?1 AND object = ?2)
                      OR EXISTS (SELECT 1 FROM quarantine WHERE run_id > ?1) OR EXISTS (SELECT 1 FROM hold WHERE run_id > ?1)
@@ -90,8 +91,8 @@ impl Store {
     /// Everything is said up to this run and this day.
     pub fn told(&self, run: i64, day: &str) -> anyhow::Result<()> {
         self.write(|tx| {
-            tx.execute("DELETE FROM meta WHERE key >= 'tell:' AND key < 'tell;'", [])?;
-            tx.execute("INSERT INTO meta VALUES ('told', ?1) ON CONFLICT DO UPDATE SET value = excluded.value", [format!("{run} {day}")])?;
+            tx.run("DELETE FROM meta WHERE key >= 'tell:' AND key < 'tell;'", [])?;
+            tx.run("INSERT INTO meta VALUES ('told', ?1) ON CONFLICT DO UPDATE SET value = excluded.value", [format!("{run} {day}")])?;
             Ok(())
         })
     }
@@ -107,20 +108,20 @@ impl Store {
     pub fn orders_to_tell(&self, orders: &str, license_order: Option<&str>, since: Option<i64>) -> anyhow::Result<BTreeSet<String>> {
         self.read(|c| {
             let mut ids: BTreeSet<String> = c
-                .prepare(
+                .prepare_cached(
                     "SELECT s.id FROM staged s WHERE s.object = ?1 AND s.side = 'salesforce' AND s.life = 'live'
                      AND (s.run_id > ?2 OR coalesce(s.situation, '') NOT IN ('out-of-scope', 'before-provision-from')) AND NOT EXISTS (SELECT 1 FROM link l WHERE l.object = ?1 AND l.salesforce_id = s.id)",
                 )?
                 .query_map(params![orders, since.unwrap_or(-1)], |r| r.get(0))?
                 .collect::<Result<_, _>>()?;
             let Some(since) = since else {
-                let mut all = c.prepare("SELECT salesforce_id FROM link WHERE object = ?1 AND state = 'live'")?;
+                let mut all = c.prepare_cached("SELECT salesforce_id FROM link WHERE object = ?1 AND state = 'live'")?;
                 for id in all.query_map([orders], |r| r.get::<_, String>(0))? {
                     ids.insert(id?);
                 }
                 return Ok(ids);
             };
-            let mut touched = c.prepare(
+            let mut touched = c.prepare_cached(
                 "SELECT salesforce_id FROM intent WHERE run_id > ?2 AND object = ?1 AND situation <> 'told' AND salesforce_id IS NOT NULL
                  UNION SELECT id FROM staged WHERE run_id > ?2 AND object = ?1 AND side = 'salesforce'
                  UNION SELECT id FROM quarantine WHERE object = ?1 AND side = 'salesforce'
@@ -130,7 +131,7 @@ impl Store {
                 ids.insert(id?);
             }
             if let Some(field) = license_order {
-                let mut by_license = c.prepare(
+                let mut by_license = c.prepare_cached(
                     "SELECT DISTINCT json_extract(b.fields, '$.\"' || ?2 || '\"') FROM intent i
                      JOIN link l ON l.object = i.object AND l.salesforce_id = i.salesforce_id
                      JOIN base b ON b.link_id = l.id AND b.side = 'salesforce' WHERE i.object = 'license' AND i.run_id > ?1",
@@ -157,7 +158,7 @@ impl Store {
     /// By Salesforce order what licenses it has there. Active: enabled, not past its end, activated at least once.
     pub fn license_counts(&self, order_field: &str, today: &str) -> anyhow::Result<BTreeMap<String, Counted>> {
         self.read(|c| {
-            c.prepare(
+            c.prepare_cached(
                 "SELECT json_extract(b.fields, '$.\"' || ?1 || '\"') AS ord, count(*),
                    coalesce(sum(coalesce(json_extract(b.fields, '$.Enabled__c'), 1) AND coalesce(json_extract(b.fields, '$.Activations__c'), 0) > 0
                      AND coalesce(json_extract(b.fields, '$.Valid_Until__c'), ?2) >= ?2), 0),
@@ -175,7 +176,7 @@ impl Store {
     /// By Salesforce order the account it belongs to.
     pub fn accounts_of_orders(&self, orders: &str) -> anyhow::Result<BTreeMap<String, String>> {
         self.read(|c| {
-            c.prepare(
+            c.prepare_cached(
                 "SELECT l.salesforce_id, json_extract(b.fields, '$.AccountId') AS account FROM link l
                  JOIN base b ON b.link_id = l.id AND b.side = 'salesforce' WHERE l.object = ?1 AND l.state = 'live' AND account IS NOT NULL",
             )?
@@ -187,7 +188,7 @@ impl Store {
     /// Accounts that were told of licenses.
     pub fn accounts_told(&self) -> anyhow::Result<BTreeSet<String>> {
         self.read(|c| {
-            c.prepare(
+            c.prepare_cached(
                 "SELECT l.salesforce_id FROM link l JOIN base b ON b.link_id = l.id AND b.side = 'salesforce'
                  WHERE l.object = 'account' AND l.state = 'live' AND json_extract(b.fields, '$.Licenses_Sold__c') > 0",
             )?
@@ -199,7 +200,7 @@ impl Store {
     /// Resets that are done and whose box is not cleared yet, with the last outcome.
     pub fn resets_to_tell(&self) -> anyhow::Result<Vec<ResetDone>> {
         self.read(|c| {
-            c.prepare(
+            c.prepare_cached(
                 "SELECT l.salesforce_id, i.settled_at, i.steps, i.verb = 'mark' FROM link l
                  JOIN base b ON b.link_id = l.id AND b.side = 'salesforce'
                  JOIN intent i ON i.id = (SELECT max(j.id) FROM intent j WHERE j.salesforce_id = l.salesforce_id AND j.object = 'license'

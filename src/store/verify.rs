@@ -1,6 +1,7 @@
 //! What `verify` may ask of the memory: the links, and whether something about a pair is still open. And what its repair
 //! leaves here: the records that are to be looked at again, and the bases that are forgotten for it.
 
+use super::Cached;
 use super::{
     Store,
     links::{Link, base_of, link_from},
@@ -173,7 +174,7 @@ impl Store {
     /// A linked record that a read by id did not find: looked for again in a later run.
     pub fn suspect(&self, run: i64, object: &str, side: Side, id: &RecordId, now: DateTime<Utc>) -> anyhow::Result<()> {
         self.write(|tx| {
-            tx.execute(
+            tx.run(
                 "INSERT OR IGNORE INTO suspect (object, side, id, missed_at, run_id) VALUES (?1, ?2, ?3, ?4, ?5)",
                 params![object, side.as_str(), id.as_str(), stamp(now), run],
             )?;

@@ -188,7 +188,7 @@ impl Store {
                     id_column(side)
                 );
                 for sql in [linked, news] {
-                    let mut statement = c.prepare(&sql)?;
+                    let mut statement = c.prepare_cached(&sql)?;
                     let mut rows = statement.query(params![object, side.as_str(), field])?;
                     while let Some(row) = rows.next()? {
                         if hits.len() >= limit {

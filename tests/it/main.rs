@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod architecture;
+mod backups;
+mod binary;
 mod census;
 mod cli;
 mod commands;
@@ -10,10 +12,13 @@ mod docs_sql;
 mod frozen;
 mod golden;
 mod guards;
+mod kills;
 mod licenses;
 mod licensespring;
 mod many_orders;
 mod orders;
+mod process;
+mod proxy;
 mod quarantine;
 mod random;
 mod review;

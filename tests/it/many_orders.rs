@@ -8,16 +8,11 @@ mod check;
 mod faults;
 mod market;
 
-use crate::{random::Dice, rig::Rig};
+use crate::{binary, random::Dice, rig::Rig};
 use faults::Faults;
 use market::Market;
 use serde_json::{Value, json};
-use std::{
-    fmt,
-    fs::{self, File},
-    process::{Command, Stdio},
-    time::{Duration, Instant},
-};
+use std::{fmt, time::Instant};
 
 /// Runs under faults besides those that are killed; each run brings new orders and edits.
 const FAULTY_RUNS: usize = 3;
@@ -162,42 +157,18 @@ fn figures(market: &Market, faults: &Faults, seconds: f64, runs: usize, kills: u
     }
 }
 
-/// One run of the binary. Its log goes to a file: a pipe that nobody reads would stop it.
+/// One run of the binary.
 async fn run(rig: &Rig, args: &[&str], kill_after: Option<(&Faults, u64)>) -> Ended {
-    let dir = rig.dir.path();
-    let file = |name: &str| File::create(dir.join(name)).unwrap();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_lockstep"))
-        .arg("--rules")
-        .arg(rig.rules_path())
-        .arg("--state")
-        .arg(rig.state())
-        .args(args)
-        .arg("--json")
-        .current_dir(dir)
-        .env_clear()
-        .env("PATH", "/usr/bin:/bin")
-        .stdin(Stdio::null())
-        .stdout(file("report.json"))
-        .stderr(file("run.log"))
-        .spawn()
-        .unwrap();
-    let code = loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            break status.code();
+    let args = [args, &["--json"]].concat();
+    let mut running = binary::start(rig, &args, binary::How::default());
+    // SIGKILL: nothing of it gets to say good-bye.
+    match running.wait_and(|_| kill_after.is_some_and(|(faults, calls)| faults.calls(rig) >= calls)).await {
+        binary::Ended::Killed => Ended::Killed,
+        told => {
+            assert!(matches!(told.code(), 0 | 1 | 3), "{args:?}: {told:?}");
+            Ended::Told(told.report())
         }
-        if kill_after.is_some_and(|(faults, calls)| faults.calls(rig) >= calls) {
-            // SIGKILL: nothing of it gets to say good-bye.
-            child.kill().unwrap();
-            match child.wait().unwrap().code() {
-                None => return Ended::Killed,
-                over => break over,
-            }
-        }
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    };
-    let (report, log) = (fs::read_to_string(dir.join("report.json")).unwrap(), fs::read_to_string(dir.join("run.log")).unwrap());
-    assert!(matches!(code, Some(0 | 1 | 3)), "{args:?} ended with {code:?}\n{report}\n{log}");
-    Ended::Told(serde_json::from_str(&report).unwrap_or_else(|e| panic!("{args:?}: {e}\n{report}\n{log}")))
+    }
 }
 
 async fn told(rig: &Rig, args: &[&str]) -> Value {

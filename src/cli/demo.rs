@@ -7,7 +7,11 @@ use super::Exit;
 use crate::config::Config;
 use crate::daemon::{self, Lock, Session};
 use crate::rules::starter;
-use crate::sandbox::{licensespring::Object, pair::Pair, sample};
+use crate::sandbox::{
+    licensespring::{LicenseSpring, Object},
+    pair::{Pair, PlatformKind},
+    sample,
+};
 use crate::store::{RunRow, Store};
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
@@ -42,7 +46,7 @@ pub fn run(args: &Args, state: Option<&Path>) -> anyhow::Result<Exit> {
 async fn show(args: &Args, state: Option<&Path>) -> anyhow::Result<Exit> {
     let began = Instant::now();
     let state = place(state)?;
-    let pair = Pair::start(0, 0).await.context("starting the simulators")?;
+    let pair = Pair::start(PlatformKind::LicenseSpring, 0, 0).await.context("starting the simulators")?;
     let sample = sample::fill(&mut pair.salesforce.world())?;
     let rules = write_rules(&pair, &state)?;
     let config = Config::load(&rules, &state)?;
@@ -57,7 +61,7 @@ async fn show(args: &Args, state: Option<&Path>) -> anyhow::Result<Exit> {
         sample.contacts.len(),
         sample.draft_orders.len() + sample.activated_orders.len()
     );
-    println!("  LicenseSpring   {}   empty but for three products", demo.pair.platform.url);
+    println!("  LicenseSpring   {}   empty but for three products", demo.pair.platform_url);
     println!("  rules           {}", rules.display());
 
     let stop = CancellationToken::new();
@@ -89,6 +93,10 @@ struct Demo {
 }
 
 impl Demo {
+    fn licensespring(&self) -> &LicenseSpring {
+        self.pair.licensespring().expect("the demo starts this platform")
+    }
+
     async fn chapters(mut self, sample: &sample::Sample) -> anyhow::Result<()> {
         say("First synchronisation");
         let due = sample.activated_orders.len();
@@ -133,7 +141,7 @@ impl Demo {
         let customer = self.partner("contact", &contact)?;
         {
             // At one moment, so that no run sees the one without the other.
-            let (mut platform, mut salesforce) = (self.pair.platform.world(), self.pair.salesforce.world());
+            let (mut platform, mut salesforce) = (self.licensespring().world(), self.pair.salesforce.world());
             platform.update(Object::Customer, customer, &json!({"last_name": "Platformsson"})).map_err(|e| anyhow::anyhow!("{e}"))?;
             salesforce.update("Contact", &contact, &json!({"LastName": "Salesforcesson"}))?;
         }
@@ -210,7 +218,7 @@ impl Demo {
         };
         println!("  {} gets {} in Salesforce, {} gets {} on the platform", text(first, "Name"), codes[0], text(last, "Name"), codes[1]);
         self.pair.salesforce.world().insert("License_Feature__c", &json!({"License__c": first["Id"], "Code__c": codes[0]}))?;
-        self.pair.platform.world().add_feature(ids[1], &codes[1], &json!({})).map_err(|e| anyhow::anyhow!("{e}"))?;
+        self.licensespring().world().add_feature(ids[1], &codes[1], &json!({})).map_err(|e| anyhow::anyhow!("{e}"))?;
         self.until("each is on the other side too", |d| {
             let rows = d.pair.salesforce.world().rows("License_Feature__c");
             let in_salesforce = rows.iter().any(|r| r["License__c"] == last["Id"] && r["Code__c"] == json!(codes[1]));
@@ -252,7 +260,7 @@ impl Demo {
     async fn reset(&mut self, licenses: &[Value]) -> anyhow::Result<()> {
         let license = text(licenses.first().context("the order has no license")?, "Id");
         let id = self.partner("license", &license)?;
-        self.pair.platform.world().activate(id, "old-machine", "cad-07").map_err(|e| anyhow::anyhow!("{e}"))?;
+        self.licensespring().world().activate(id, "old-machine", "cad-07").map_err(|e| anyhow::anyhow!("{e}"))?;
         self.until("the activation is in Salesforce", |d| d.salesforce("License__c", &license)["Activations__c"].as_f64() == Some(1.0))
             .await?;
         self.edit_salesforce("License__c", &license, json!({"Reset_Requested__c": true}))?;
@@ -261,7 +269,7 @@ impl Demo {
             shown["Reset_Requested__c"] == json!(false) && shown["Reset_Outcome__c"].is_string()
         })
         .await?;
-        self.pair.platform.world().activate(id, "new-machine", "cad-08").map_err(|e| anyhow::anyhow!("{e}"))?;
+        self.licensespring().world().activate(id, "new-machine", "cad-08").map_err(|e| anyhow::anyhow!("{e}"))?;
         self.until("the new machine is in", |d| d.salesforce("License__c", &license)["Activations__c"].as_f64() == Some(1.0)).await?;
         self.tell()?;
         println!("  the license says: {}", text(&self.salesforce("License__c", &license), "Reset_Outcome__c"));
@@ -269,7 +277,7 @@ impl Demo {
     }
 
     fn held_features(&self, license: i64) -> Vec<String> {
-        let world = self.pair.platform.world();
+        let world = self.licensespring().world();
         let definitions = world.rows(Object::ProductFeature);
         world
             .rows(Object::LicenseFeature)
@@ -283,7 +291,7 @@ impl Demo {
     fn free_feature(&self, license: i64) -> Option<String> {
         let held = self.held_features(license);
         let product = self.platform(Object::License, license)["product"].clone();
-        let world = self.pair.platform.world();
+        let world = self.licensespring().world();
         world
             .rows(Object::ProductFeature)
             .iter()
@@ -373,7 +381,7 @@ impl Demo {
     }
 
     fn platform(&self, object: Object, id: i64) -> Value {
-        self.pair.platform.world().get(object, id).unwrap_or(Value::Null)
+        self.licensespring().world().get(object, id).unwrap_or(Value::Null)
     }
 
     fn salesforce_count(&self, object: &str) -> usize {
@@ -381,7 +389,7 @@ impl Demo {
     }
 
     fn platform_count(&self, object: Object) -> usize {
-        self.pair.platform.world().count(object)
+        self.licensespring().world().count(object)
     }
 
     fn edit_salesforce(&self, object: &str, id: &str, fields: Value) -> anyhow::Result<()> {
@@ -389,7 +397,7 @@ impl Demo {
     }
 
     fn edit_platform(&self, object: Object, id: i64, fields: Value) -> anyhow::Result<()> {
-        self.pair.platform.world().update(object, id, &fields).map_err(|e| anyhow::anyhow!("{e}"))
+        self.licensespring().world().update(object, id, &fields).map_err(|e| anyhow::anyhow!("{e}"))
     }
 }
 
@@ -435,7 +443,7 @@ fn write_rules(pair: &Pair, state: &Path) -> anyhow::Result<PathBuf> {
         .replace("plan = \"free\" ", "plan = \"none\" ");
     for (name, value) in pair.environment() {
         let found = format!("{{ env = \"{name}\" }}");
-        let secret = matches!(name, "SALESFORCE_CLIENT_SECRET" | "LICENSESPRING_API_KEY");
+        let secret = matches!(*name, "SALESFORCE_CLIENT_SECRET" | "LICENSESPRING_API_KEY");
         let with = if secret {
             let path = state.join(name.to_lowercase());
             let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;

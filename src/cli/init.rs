@@ -34,6 +34,7 @@ pub struct Args {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Platform {
     Licensespring,
+    Lac,
 }
 
 fn parse_instant(text: &str) -> Result<DateTime<Utc>, String> {
@@ -47,7 +48,10 @@ pub fn run(args: &Args, rules: Option<&Path>, out: &mut Out) -> anyhow::Result<E
     if args.name.is_empty() || !args.name.chars().all(is_plain) {
         return Err(Usage(format!("{:?} cannot name a connection: lower-case letters, digits and hyphens", args.name)).into());
     }
-    let Platform::Licensespring = args.platform;
+    match args.platform {
+        Platform::Licensespring => {}
+        Platform::Lac => bail!("there is no rules file to start from for lac yet"),
+    }
     let text = starter(&args.name, &crate::store::stamp(args.provision_from.unwrap_or_else(Utc::now)));
     let path = args.output.clone().or_else(|| rules.map(Path::to_owned)).unwrap_or_else(|| PathBuf::from("sync-rules.toml"));
     if path == Path::new("-") {

@@ -9,6 +9,7 @@
 pub mod clock;
 pub mod faults;
 pub mod forcemanager;
+pub mod lac;
 pub mod licensespring;
 pub mod load;
 pub mod pair;

@@ -1,6 +1,8 @@
-//! Both simulators together: what `lockstep sandbox` starts, and the environment a client needs to reach them.
+//! Salesforce and one license platform together: what `lockstep sandbox` starts, and the environment a client needs to
+//! reach them.
 
 use super::{
+    lac::{self, Lac},
     licensespring::{self, LicenseSpring},
     salesforce::{self, Salesforce},
     serve::Wire,
@@ -12,13 +14,28 @@ use std::{
     path::Path,
 };
 
+/// The platforms there is a simulator of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PlatformKind {
+    LicenseSpring,
+    Lac,
+}
+
+/// A running one.
+#[derive(Debug)]
+pub enum Platform {
+    LicenseSpring(LicenseSpring),
+    Lac(Lac),
+}
+
 /// Two running servers; they end when this is dropped.
 pub struct Pair {
     pub salesforce: Salesforce,
-    pub platform: LicenseSpring,
+    pub platform: Platform,
+    pub platform_url: String,
     pub salesforce_wire: Wire,
     pub platform_wire: Wire,
-    options: salesforce::Options,
+    environment: Vec<(&'static str, String)>,
 }
 
 impl Pair {
@@ -26,28 +43,42 @@ impl Pair {
     ///
     /// # Errors
     /// When a port cannot be bound.
-    pub async fn start(port_salesforce: u16, port_platform: u16) -> io::Result<Self> {
+    pub async fn start(kind: PlatformKind, port_salesforce: u16, port_platform: u16) -> io::Result<Self> {
         let (salesforce_wire, platform_wire) = (Wire::default(), Wire::default());
         let options = salesforce::Options::default();
-        Ok(Self {
-            salesforce: Salesforce::start(port_salesforce, salesforce_wire.clone(), options.clone()).await?,
-            platform: LicenseSpring::start(port_platform, platform_wire.clone(), licensespring::Options::default()).await?,
-            salesforce_wire,
-            platform_wire,
-            options,
-        })
+        let salesforce = Salesforce::start(port_salesforce, salesforce_wire.clone(), options.clone()).await?;
+        let mut environment = vec![
+            ("SALESFORCE_LOGIN_URL", salesforce.url.clone()),
+            ("SALESFORCE_CLIENT_ID", options.client_id),
+            ("SALESFORCE_CLIENT_SECRET", options.client_secret),
+        ];
+        let (platform, platform_url, own) = start_platform(kind, port_platform, platform_wire.clone()).await?;
+        environment.extend(own);
+        Ok(Self { salesforce, platform, platform_url, salesforce_wire, platform_wire, environment })
     }
 
-    /// The five variables the shipped rules ask for.
+    /// LicenseSpring, where the pair has it.
     #[must_use]
-    pub fn environment(&self) -> [(&'static str, String); 5] {
-        [
-            ("SALESFORCE_LOGIN_URL", self.salesforce.url.clone()),
-            ("SALESFORCE_CLIENT_ID", self.options.client_id.clone()),
-            ("SALESFORCE_CLIENT_SECRET", self.options.client_secret.clone()),
-            ("LICENSESPRING_URL", self.platform.url.clone()),
-            ("LICENSESPRING_API_KEY", self.platform.api_key.clone()),
-        ]
+    pub fn licensespring(&self) -> Option<&LicenseSpring> {
+        match &self.platform {
+            Platform::LicenseSpring(it) => Some(it),
+            Platform::Lac(_) => None,
+        }
+    }
+
+    /// LAC, where the pair has it.
+    #[must_use]
+    pub fn lac(&self) -> Option<&Lac> {
+        match &self.platform {
+            Platform::Lac(it) => Some(it),
+            Platform::LicenseSpring(_) => None,
+        }
+    }
+
+    /// The variables that the platform's rules ask for: Salesforce's three, then its own.
+    #[must_use]
+    pub fn environment(&self) -> &[(&'static str, String)] {
+        &self.environment
     }
 
     /// Writes them for a shell, mode 0600, renamed into place: whoever finds the file finds both servers listening.
@@ -57,11 +88,29 @@ impl Pair {
     pub fn write_environment(&self, path: &Path) -> io::Result<()> {
         let temporary = path.with_extension(format!("new-{}", std::process::id()));
         let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-        for (name, value) in self.environment() {
+        for (name, value) in &self.environment {
             writeln!(file, "{name}='{}'", value.replace('\'', r"'\''"))?;
         }
         file.sync_all()?;
         fs::rename(temporary, path)
+    }
+}
+
+type Started = (Platform, String, Vec<(&'static str, String)>);
+
+/// The one place that tells the platforms apart: how one starts, where it is, and its variables.
+async fn start_platform(kind: PlatformKind, port: u16, wire: Wire) -> io::Result<Started> {
+    match kind {
+        PlatformKind::LicenseSpring => {
+            let it = LicenseSpring::start(port, wire, licensespring::Options::default()).await?;
+            let own = vec![("LICENSESPRING_URL", it.url.clone()), ("LICENSESPRING_API_KEY", it.api_key.clone())];
+            Ok((Platform::LicenseSpring(it), own[0].1.clone(), own))
+        }
+        PlatformKind::Lac => {
+            let it = Lac::start(port, wire, lac::Options::default()).await?;
+            let own = vec![("LAC_URL", it.url.clone()), ("LAC_USERNAME", it.username.clone()), ("LAC_PASSWORD", it.password.clone())];
+            Ok((Platform::Lac(it), own[0].1.clone(), own))
+        }
     }
 }
 
@@ -73,13 +122,21 @@ mod tests {
 
     #[tokio::test]
     async fn the_environment_file_is_private_and_whole() {
-        let pair = Pair::start(0, 0).await.unwrap();
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("sandbox.env");
-        pair.write_environment(&path).unwrap();
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        let text = fs::read_to_string(&path).unwrap();
-        assert_eq!(text.lines().count(), 5);
-        assert!(text.contains(&format!("LICENSESPRING_URL='{}'", pair.platform.url)));
+        for (kind, names) in [
+            (PlatformKind::LicenseSpring, &["LICENSESPRING_URL", "LICENSESPRING_API_KEY"][..]),
+            (PlatformKind::Lac, &["LAC_URL", "LAC_USERNAME", "LAC_PASSWORD"][..]),
+        ] {
+            let pair = Pair::start(kind, 0, 0).await.unwrap();
+            let path = dir.path().join("sandbox.env");
+            pair.write_environment(&path).unwrap();
+            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+            let text = fs::read_to_string(&path).unwrap();
+            let written: Vec<&str> = text.lines().filter_map(|line| line.split_once('=')).map(|(name, _)| name).collect();
+            assert_eq!(written[..3], ["SALESFORCE_LOGIN_URL", "SALESFORCE_CLIENT_ID", "SALESFORCE_CLIENT_SECRET"]);
+            assert_eq!(written[3..], *names);
+            assert!(text.contains(&format!("{}='{}'", names[0], pair.platform_url)));
+            assert_eq!((pair.licensespring().is_some(), pair.lac().is_some()), (names.len() == 2, names.len() == 3));
+        }
     }
 }

@@ -8,14 +8,15 @@ mod platform;
 mod reference;
 mod secret;
 
-use crate::connectors::{Fault, Writer, licensespring, salesforce};
-use crate::record::Sides;
+use crate::connectors::{Fault, Writer, forcemanager, licensespring, salesforce};
+use crate::record::{SalesforceId, Sides, fields_hash};
 use crate::rules::{
-    self, At, Finding, FlowWord, LicenseSpringTable, Limits, PlanWord, Problem, ProductValue, Rules, RulesFile, SalesforceTable, Schedule,
-    SecretRef, TextValue, duration,
+    self, At, ExtraKindWord, Finding, FirstLoadWord, FlowWord, ForceManagerTable, LicenseSpringTable, Limits, PlanWord, Problem,
+    ProductValue, Rules, RulesFile, SalesforceTable, Schedule, SecretRef, TextValue, duration,
 };
 use chrono::Duration;
 use secrecy::{ExposeSecret, SecretString};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub use crate::rules::ResyncAt;
@@ -38,12 +39,23 @@ pub struct Config {
     pub allow_sandbox_with_production: bool,
     pub salesforce: salesforce::Settings,
     pub platform: PlatformSettings,
+    /// The rules want what the platform holds replaced, at a person's word.
+    pub first_load: Option<FirstLoad>,
+}
+
+/// Which platform a word is given for, and what has to be typed for it.
+#[derive(Debug, Clone)]
+pub struct FirstLoad {
+    /// Address and a fingerprint of the key: another key needs another word.
+    pub target: String,
+    pub word: SecretString,
 }
 
 /// How to reach the one platform of the file.
 #[derive(Debug, Clone)]
 pub enum PlatformSettings {
     LicenseSpring(licensespring::Settings),
+    ForceManager(forcemanager::Settings),
 }
 
 /// How often kinds that can only be swept are swept by interval runs.
@@ -97,6 +109,7 @@ impl Config {
     pub fn connect(&self) -> Result<Sides<Box<dyn Writer>>, Fault> {
         let platform: Box<dyn Writer> = match &self.platform {
             PlatformSettings::LicenseSpring(settings) => Box::new(licensespring::LicenseSpring::new(settings.clone())?),
+            PlatformSettings::ForceManager(settings) => Box::new(forcemanager::ForceManager::new(settings.clone())?),
         };
         Ok(Sides::new(Box::new(salesforce::Salesforce::new(self.salesforce.clone())?), platform))
     }
@@ -151,7 +164,11 @@ impl Resolve<'_, '_> {
     fn config(mut self, path: &Path, state_dir: &Path) -> Option<Config> {
         let file = self.file;
         let salesforce = file.salesforce.as_ref().and_then(|table| self.salesforce(table, state_dir));
-        let platform = file.platform.as_ref().and_then(|p| p.licensespring.as_ref()).and_then(|table| self.licensespring(table));
+        let platform = file.platform.as_ref().and_then(|p| match (&p.licensespring, &p.forcemanager) {
+            (Some(table), _) => self.licensespring(table),
+            (None, Some(table)) => self.forcemanager(table),
+            (None, None) => None,
+        });
         if !self.look.problems.is_empty() {
             return None;
         }
@@ -179,6 +196,7 @@ impl Resolve<'_, '_> {
             limits: rules::limits(file),
             allow_sandbox_with_production: file.salesforce.as_ref().is_some_and(|s| s.allow_sandbox_with_production),
             salesforce: salesforce?,
+            first_load: first_load(file, platform.as_ref()),
             platform: platform?,
         })
     }
@@ -264,6 +282,31 @@ impl Resolve<'_, '_> {
         }))
     }
 
+    fn forcemanager(&mut self, table: &ForceManagerTable) -> Option<PlatformSettings> {
+        let url = match &table.url {
+            Some(url) => self.address(Some(url)),
+            None => Some(forcemanager::URL.to_owned()),
+        };
+        let public_key = table.public_key.as_ref().and_then(|key| self.secret(key));
+        let private_key = table.private_key.as_ref().and_then(|key| self.secret(key));
+        let url = url?;
+        let per_second = table.requests_per_second.unwrap_or(forcemanager::REQUESTS_PER_SECOND);
+        Some(PlatformSettings::ForceManager(forcemanager::Settings {
+            // As above: a simulator on this machine has a limit of its own.
+            requests_per_second: Some(per_second).filter(|_| !is_loopback(&url)),
+            url,
+            public_key: public_key?,
+            private_key: private_key?,
+            time_zone: table.time_zone.as_ref().and_then(|zone| zone.parse().ok()),
+            branch: table.branch,
+            link_field: table.link_field.as_ref().map_or_else(|| "extId".to_owned(), |f| f.to_string()),
+            placeholder: table.placeholder.clone().unwrap_or_else(|| forcemanager::PLACEHOLDER.to_owned()),
+            users: table.users.iter().filter_map(|(id, n)| Some((SalesforceId::parse(id).ok()?.to_string(), **n))).collect(),
+            extra_fields: extra_fields(self.file, table),
+            type_codes: table.extra_field_type_codes.iter().map(|(word, code)| (kind(*word), *code)).collect(),
+        }))
+    }
+
     /// An address from outside the file is held to the same rule as one inside.
     fn address(&mut self, value: Option<&At<TextValue>>) -> Option<String> {
         let place = value?.place();
@@ -300,6 +343,45 @@ impl Resolve<'_, '_> {
                 None
             }
         }
+    }
+}
+
+/// The public key is the word: nobody types it by accident.
+fn first_load(file: &RulesFile, platform: Option<&PlatformSettings>) -> Option<FirstLoad> {
+    let table = file.platform.as_ref()?.forcemanager.as_ref()?;
+    let Some(PlatformSettings::ForceManager(settings)) = platform else { return None };
+    (table.first_load == Some(FirstLoadWord::Replace)).then(|| FirstLoad {
+        target: format!("{} {:016x}", settings.url, fields_hash(settings.public_key.expose_secret())),
+        word: settings.public_key.clone(),
+    })
+}
+
+/// The extra fields that the rules name, by resource: those that are to be made, and those that are only mapped.
+fn extra_fields(file: &RulesFile, table: &ForceManagerTable) -> BTreeMap<String, Vec<forcemanager::ExtraField>> {
+    let mut fields: BTreeMap<String, BTreeMap<String, Option<forcemanager::Kind>>> = BTreeMap::new();
+    for (_, line) in file.lines() {
+        if let (Some((name, _)), Some(resource)) = (line.to(), &line.object.platform)
+            && name.starts_with(forcemanager::EXTRA)
+        {
+            fields.entry(resource.to_string()).or_default().insert(name.to_owned(), None);
+        }
+    }
+    for (resource, declared) in &table.extra_fields {
+        let made = declared.iter().map(|(name, word)| (name.clone(), Some(kind(*word))));
+        fields.entry(resource.clone()).or_default().extend(made);
+    }
+    let list = |named: BTreeMap<String, _>| named.into_iter().map(|(name, kind)| forcemanager::ExtraField { name, kind }).collect();
+    fields.into_iter().map(|(resource, named)| (resource, list(named))).collect()
+}
+
+const fn kind(word: ExtraKindWord) -> forcemanager::Kind {
+    match word {
+        ExtraKindWord::Text => forcemanager::Kind::Text,
+        ExtraKindWord::Decimal => forcemanager::Kind::Decimal,
+        ExtraKindWord::Bit => forcemanager::Kind::Bit,
+        ExtraKindWord::Date => forcemanager::Kind::Date,
+        ExtraKindWord::Datetime => forcemanager::Kind::Datetime,
+        ExtraKindWord::Multivalue => forcemanager::Kind::Multivalue,
     }
 }
 
@@ -379,7 +461,7 @@ mod tests {
         assert_eq!(config.salesforce.login_url, "http://127.0.0.1:8080");
         assert_eq!(config.salesforce.token_file.as_deref(), Some(Path::new("/state/tokens.json")));
         assert_eq!((config.salesforce.lookback_s, config.salesforce.reserve_percent), (600, 20));
-        let PlatformSettings::LicenseSpring(platform) = &config.platform;
+        let PlatformSettings::LicenseSpring(platform) = &config.platform else { panic!("{:?}", config.platform) };
         assert_eq!((platform.requests_per_minute, platform.connection.as_str()), (Some(600), "acme"));
         assert_eq!(platform.api_key.expose_secret(), "canary-2");
         assert_eq!((config.sweep_every, config.resync), (SweepEvery::Auto, ResyncAt::Now));
@@ -389,8 +471,72 @@ mod tests {
     #[test]
     fn a_simulator_on_this_machine_has_no_plan() {
         let config = load(|s| s.replace("https://saas.licensespring.com", "http://localhost:1")).unwrap();
-        let PlatformSettings::LicenseSpring(platform) = &config.platform;
+        let PlatformSettings::LicenseSpring(platform) = &config.platform else { panic!("{:?}", config.platform) };
         assert_eq!(platform.requests_per_minute, None);
+    }
+
+    /// The rules for ForceManager with their secrets in files.
+    fn load_forcemanager(change: impl Fn(&str) -> String) -> Result<Config, ConfigError> {
+        let dir = tempfile::tempdir().unwrap();
+        let secret = |name: &str| {
+            let path = dir.path().join(name);
+            std::fs::write(&path, format!("canary-{name}\n")).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+            format!("{{ file = \"{}\" }}", path.display())
+        };
+        let source = rules::FORCEMANAGER
+            .replace("{ env = \"SALESFORCE_LOGIN_URL\" }", "\"http://127.0.0.1:1\"")
+            .replace("{ env = \"SALESFORCE_CLIENT_ID\" }", "\"3MVG9\"")
+            .replace("{ env = \"SALESFORCE_CLIENT_SECRET\" }", &secret("client"))
+            .replace("{ env = \"FORCEMANAGER_URL\" }", "\"https://api.forcemanager.com/api/v4\"")
+            .replace("{ env = \"FORCEMANAGER_PUBLIC_KEY\" }", &secret("public"))
+            .replace("{ env = \"FORCEMANAGER_PRIVATE_KEY\" }", &secret("private"));
+        let rules = dir.path().join("forcemanager.toml");
+        std::fs::write(&rules, change(&source)).unwrap();
+        Config::load(&rules, Path::new("/state"))
+    }
+
+    fn forcemanager_of(config: &Config) -> &forcemanager::Settings {
+        let PlatformSettings::ForceManager(settings) = &config.platform else { panic!("{:?}", config.platform) };
+        settings
+    }
+
+    #[test]
+    fn forcemanager_is_resolved_and_no_key_shows() {
+        let config = load_forcemanager(str::to_owned).unwrap();
+        let settings = forcemanager_of(&config);
+        assert_eq!((settings.url.as_str(), settings.requests_per_second), ("https://api.forcemanager.com/api/v4", Some(3)));
+        assert_eq!((settings.link_field.as_str(), settings.placeholder.as_str(), settings.branch), ("extId", "-", None));
+        assert!(config.first_load.is_none() && settings.extra_fields.is_empty() && config.connect().is_ok());
+        assert!(!format!("{config:?}").contains("canary"));
+        let local = load_forcemanager(|s| s.replace("https://api.forcemanager.com/api/v4\"", "http://localhost:1\"")).unwrap();
+        assert_eq!(forcemanager_of(&local).requests_per_second, None);
+    }
+
+    #[test]
+    fn m1_every_15_minutes_unless_said_otherwise() {
+        assert_eq!(load_forcemanager(str::to_owned).unwrap().schedule.to_string(), "every 900s");
+        assert_eq!(load_forcemanager(|s| s.replace("every = \"15m\"", "")).unwrap().schedule.to_string(), "every 900s");
+    }
+
+    #[test]
+    fn what_forcemanager_cannot_tell_comes_from_the_rules() {
+        let more = "branch = 16\ntime-zone = \"Europe/Madrid\"\nusers = { 005000000000001AAA = 14 }\nextra-field-type-codes = { text = 2 }\n\
+                    extra-fields = { account = { Z_Tier = \"text\" } }\nfirst-load = \"replace\"\n";
+        let config = load_forcemanager(|s| {
+            s.replace("requests-per-second = 3", more).replace("Fax = \"fax\"\nWebsite", "Fax = \"fax\"\nRegion__c = \"Z_Region\"\nWebsite")
+        })
+        .unwrap();
+        let settings = forcemanager_of(&config);
+        assert_eq!((settings.branch, settings.time_zone), (Some(16), Some(chrono_tz::Europe::Madrid)));
+        assert_eq!(settings.users, BTreeMap::from([("005000000000001AAA".to_owned(), 14)]));
+        let fields: Vec<_> = settings.extra_fields["account"].iter().map(|f| (f.name.as_str(), f.kind)).collect();
+        assert_eq!(fields, [("Z_Region", None), ("Z_Tier", Some(forcemanager::Kind::Text))]);
+        assert_eq!(settings.type_codes[&forcemanager::Kind::Text], 2);
+        // A2: bound to address and key, and the key itself is not kept.
+        let first = config.first_load.unwrap();
+        assert!(first.target.starts_with("https://api.forcemanager.com/api/v4 ") && !first.target.contains("canary"));
+        assert_eq!(first.word.expose_secret(), "canary-public");
     }
 
     fn codes(result: Result<Config, ConfigError>) -> Vec<&'static str> {

@@ -1,7 +1,8 @@
 //! The global arguments and the list of commands. Each command's own arguments stand in its own file.
 
 use super::{
-    check, completions, conflicts, demo, history, hold, init, once, plan, quarantine, resync, retry, run, sandbox, status, verify, why,
+    check, completions, conflicts, demo, first_load, history, hold, init, once, plan, quarantine, resync, retry, run, sandbox, status,
+    verify, why,
 };
 use clap::{Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -55,6 +56,8 @@ pub enum Command {
     Hold(hold::Args),
     /// Asks for a full re-sync
     Resync(resync::Args),
+    /// Replaces what the platform holds, at your word; without it shows what that would do
+    FirstLoad(first_load::Args),
     /// Writes a commented rules file
     Init(init::Args),
     /// Both systems simulated on this machine

@@ -1,7 +1,7 @@
 //! `lockstep init`: a commented rules file to start from.
 
 use super::{Exit, Out, Usage};
-use crate::rules::starter;
+use crate::rules::{forcemanager_starter, starter};
 use anyhow::{Context, bail};
 use chrono::{DateTime, Utc};
 use clap::ValueEnum;
@@ -35,6 +35,7 @@ pub struct Args {
 pub enum Platform {
     Licensespring,
     Lac,
+    Forcemanager,
 }
 
 fn parse_instant(text: &str) -> Result<DateTime<Utc>, String> {
@@ -48,11 +49,15 @@ pub fn run(args: &Args, rules: Option<&Path>, out: &mut Out) -> anyhow::Result<E
     if args.name.is_empty() || !args.name.chars().all(is_plain) {
         return Err(Usage(format!("{:?} cannot name a connection: lower-case letters, digits and hyphens", args.name)).into());
     }
-    match args.platform {
-        Platform::Licensespring => {}
+    let text = match args.platform {
+        Platform::Licensespring => starter(&args.name, &crate::store::stamp(args.provision_from.unwrap_or_else(Utc::now))),
         Platform::Lac => bail!("there is no rules file to start from for lac yet"),
-    }
-    let text = starter(&args.name, &crate::store::stamp(args.provision_from.unwrap_or_else(Utc::now)));
+        Platform::Forcemanager => forcemanager_starter(&args.name),
+    };
+    let first = match args.platform {
+        Platform::Licensespring => "fill in [products], ",
+        Platform::Lac | Platform::Forcemanager => "",
+    };
     let path = args.output.clone().or_else(|| rules.map(Path::to_owned)).unwrap_or_else(|| PathBuf::from("sync-rules.toml"));
     if path == Path::new("-") {
         out.text(text)?;
@@ -62,7 +67,7 @@ pub fn run(args: &Args, rules: Option<&Path>, out: &mut Out) -> anyhow::Result<E
     if out.json {
         out.json(&json!({ "file": path.display().to_string(), "name": args.name }))?;
     } else {
-        out.line(format_args!("{} written; next: fill in [products], set the secrets, then `lockstep check --online`", path.display()))?;
+        out.line(format_args!("{} written; next: {first}set the secrets, then `lockstep check --online`", path.display()))?;
     }
     Ok(Exit::InStep)
 }

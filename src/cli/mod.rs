@@ -12,6 +12,7 @@ pub mod check;
 pub mod completions;
 pub mod conflicts;
 pub mod demo;
+pub mod first_load;
 pub mod history;
 pub mod hold;
 pub mod init;
@@ -78,6 +79,7 @@ fn dispatch(arguments: Arguments, out: &mut Out, provisional: log::Provisional) 
         Command::Retry(args) => retry::run(&args, &place, out),
         Command::Hold(args) => hold::run(&args, &place, out),
         Command::Resync(args) => resync::run(&args, &place, out),
+        Command::FirstLoad(args) => first_load::run(&args, &place, out),
         Command::Init(args) => init::run(&args, arguments.rules.as_deref(), out),
         Command::Schema => schema::run(out),
         Command::Completions(args) => completions::run(&args, out),

@@ -2,7 +2,7 @@
 
 use super::{Exit, init};
 use crate::sandbox::{
-    lac,
+    forcemanager, lac,
     load::{LoadOptions, load, products},
     pair::{Pair, PlatformKind},
     sample,
@@ -40,6 +40,7 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
+    anyhow::ensure!(args.platform == super::init::Platform::Licensespring, "there is no simulator of this platform");
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(serve(args))
 }
@@ -68,6 +69,7 @@ fn kind(platform: init::Platform) -> PlatformKind {
     match platform {
         init::Platform::Licensespring => PlatformKind::LicenseSpring,
         init::Platform::Lac => PlatformKind::Lac,
+        init::Platform::Forcemanager => PlatformKind::ForceManager,
     }
 }
 
@@ -108,6 +110,10 @@ fn fill(args: &Args, pair: &Pair) -> anyhow::Result<()> {
                 adopted.named.len(),
                 adopted.own.len()
             );
+        }
+        if let Some(it) = pair.forcemanager() {
+            forcemanager::fill_sample(&mut it.world()).map_err(|refusal| anyhow::anyhow!("{refusal}"))?;
+            println!("            in ForceManager already: what a first load would replace");
         }
     } else {
         let now = pair.salesforce_wire.clock.now();

@@ -1,6 +1,6 @@
 //! The rules held against what the platform can do, as its catalogue says: offline, before anything is asked.
 
-use crate::connectors::{Catalogue, ResourceSpec, licensespring};
+use crate::connectors::{Catalogue, ResourceSpec, forcemanager, licensespring};
 use crate::record::FieldType;
 use crate::rules::{Conflict, Finding, LensWord, Line, ObjectTable, OnSalesforceDelete, Problem, RulesFile, nearest};
 
@@ -13,7 +13,12 @@ pub fn check(file: &RulesFile, source: &str) -> Vec<Problem> {
 
 /// The catalogue of the platform the file names.
 fn catalogue(file: &RulesFile) -> Option<&'static Catalogue> {
-    file.platform.as_ref()?.licensespring.as_ref().map(|_| &*licensespring::CATALOGUE)
+    let platform = file.platform.as_ref()?;
+    match (&platform.licensespring, &platform.forcemanager) {
+        (Some(_), _) => Some(&licensespring::CATALOGUE),
+        (None, Some(_)) => Some(&forcemanager::CATALOGUE),
+        (None, None) => None,
+    }
 }
 
 fn check_against(file: &RulesFile, source: &str, catalogue: &Catalogue) -> Vec<Problem> {
@@ -297,6 +302,13 @@ mod tests {
         assert_eq!(codes(&part("", "").replace("create = \"none\"", "create = \"both\"")), ["cannot-create"]);
         assert_eq!(codes(&part("", "").replace("create = \"none\"", "create = \"none\"\nconflict = \"newest\"")), ["no-stamps"]);
         assert_eq!(codes(&part("", "").replace("\"part\"", "\"prat\"")), [UNKNOWN_RESOURCE]);
+    }
+
+    #[test]
+    fn the_rules_for_forcemanager_fit_it() {
+        let (file, problems) = read(crate::rules::FORCEMANAGER);
+        assert_eq!(problems, []);
+        assert_eq!(check(&file.unwrap(), crate::rules::FORCEMANAGER), []);
     }
 
     #[test]

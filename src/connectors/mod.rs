@@ -4,6 +4,7 @@
 
 mod catalogue;
 mod fault;
+pub mod forcemanager;
 pub mod http;
 pub mod licensespring;
 pub mod salesforce;

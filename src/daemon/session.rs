@@ -2,9 +2,9 @@
 //! descriptions of fields are not fetched again.
 
 use super::serve::{Timetable, Work};
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, FirstLoad};
 use crate::connectors::Writer;
-use crate::engine::{Engine, Options, Report};
+use crate::engine::{Engine, Options, Phase, Replacement, Report};
 use crate::record::Sides;
 use crate::store::Store;
 use async_trait::async_trait;
@@ -14,6 +14,10 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 use tokio_util::sync::CancellationToken;
+
+/// Nothing is read, written or deleted before somebody said that it may be.
+const NO_CONSENT: &str = "the rules say first-load = \"replace\", and nobody has consented to it: what this platform holds would be deleted; \
+                          `lockstep first-load` shows how much, `lockstep first-load --consent <public key>` does it";
 
 pub struct Session {
     pub store: Arc<Store>,
@@ -50,6 +54,34 @@ impl Session {
         self.loaded.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    fn engine<'a>(&'a self, loaded: &'a Loaded, stop: CancellationToken) -> Engine<'a> {
+        let config = &loaded.config;
+        Engine {
+            store: &self.store,
+            rules: &config.rules,
+            limits: config.limits,
+            sides: Sides::new(&*loaded.sides.salesforce, &*loaded.sides.platform),
+            clock: &Utc::now,
+            state_dir: Some(&self.state_dir),
+            confirm_after: config.confirm_after,
+            allow_mixed: config.allow_sandbox_with_production,
+            stop,
+        }
+    }
+
+    /// What replacing would do; nothing is written.
+    pub async fn replacement(&self) -> anyhow::Result<Vec<Replacement>> {
+        self.engine(&self.loaded(), CancellationToken::new()).replacement().await
+    }
+
+    /// Replaces what the platform holds, at this word.
+    pub async fn replace(&self, first: &FirstLoad, shown: &str, stop: CancellationToken) -> anyhow::Result<Report> {
+        let loaded = self.loaded();
+        let engine = self.engine(&loaded, stop);
+        engine.consent_to_replace(&first.target, shown)?;
+        engine.replace(&first.target).await
+    }
+
     /// Data calls so far, for a progress line.
     #[must_use]
     pub fn calls(&self) -> Sides<u64> {
@@ -63,18 +95,16 @@ impl Work for Session {
     async fn run(&self, options: Options, stop: CancellationToken) -> anyhow::Result<Report> {
         let loaded = self.loaded();
         let config = &loaded.config;
-        let engine = Engine {
-            store: &self.store,
-            rules: &config.rules,
-            limits: config.limits,
-            sides: Sides::new(&*loaded.sides.salesforce, &*loaded.sides.platform),
-            clock: &Utc::now,
-            state_dir: Some(&self.state_dir),
-            confirm_after: config.confirm_after,
-            allow_mixed: config.allow_sandbox_with_production,
-            stop,
-        };
-        engine.run(&options).await
+        let engine = self.engine(&loaded, stop);
+        match &config.first_load {
+            None => engine.run(&options).await,
+            Some(first) => match engine.standing_of_replacement(&first.target)?.map(|s| s.phase) {
+                Some(Phase::Active) => engine.run(&options).await,
+                // It was left half-way.
+                Some(Phase::Wiping | Phase::Loading) => engine.replace(&first.target).await,
+                Some(Phase::Consented) | None => engine.refused(&options, NO_CONSENT),
+            },
+        }
     }
 
     fn reload(&self) -> anyhow::Result<()> {

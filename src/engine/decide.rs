@@ -2,7 +2,7 @@
 
 use super::{
     amend::{Amended, amended},
-    diff::{Look, Sight, look, pack, wanted_on},
+    diff::{Look, Sight, look, pack, wanted_on, whole},
     fight::{Lately, fought},
     native::{ACTIVATIONS, RESET_REQUESTED, own_fields, planted_in_salesforce, planted_on_platform},
     provision::{self, Provision},
@@ -247,6 +247,10 @@ fn compare(pair: &PairRead, link: &Link, ground: &Ground<'_>, still: &mut Still<
     if ground.mapping.merge == Merge::Record && sum.writes.salesforce.any() && (sum.writes.platform.any() || sum.clashes > 0) {
         sum.let_salesforce_win(ground, &sight);
     }
+    let one_way = !ground.mapping.direction.to_salesforce();
+    if ground.mapping.merge == Merge::Record && one_way && sum.writes.platform.any() {
+        sum.write_whole(ground, &sight);
+    }
     plant(link, ground, &sight, &mut sum);
     let mut amended = amended(link, ground, &sight, mint);
     reset(link, ground, &sight, &mut amended);
@@ -440,6 +444,16 @@ impl Sum {
                 } else {
                     Look::Clash { decided: Box::new(decided), write: Some((Side::Platform, values)) }
                 };
+                self.take(entry, look, sight);
+            }
+        }
+    }
+
+    /// `merge = "record"`, one way: what people changed on the platform was left alone until Salesforce moved, and goes with that.
+    fn write_whole(&mut self, ground: &Ground<'_>, sight: &Sight<'_>) {
+        for entry in ground.mapping.entries.iter().filter(|e| e.direction.to_platform()) {
+            let look = whole(entry, sight);
+            if matches!(look, Look::Write { .. }) {
                 self.take(entry, look, sight);
             }
         }
@@ -786,28 +800,23 @@ fn required_but_missing<'a>(schema: &'a Schema, fields: &Fields) -> Option<&'a s
 
 /// The ids a pair refers to, by object, so that their links can be fetched before deciding.
 pub fn references(mapping: &Mapping, rules: &Rules, pair: &PairRead, wanted: &mut Sides<std::collections::BTreeSet<(String, String)>>) {
-    let mut add = |side: Side, object: &str, fields: &Fields, name: &str| {
-        if let Some(id) = fields.get(name).and_then(Value::as_text) {
-            wanted[side].insert((object.to_owned(), id.to_owned()));
-        }
-    };
     for side in Side::BOTH {
         let shown = [pair.staged[side].as_ref().map(|r| &r.fields), pair.base[side].as_ref()];
         for fields in shown.into_iter().flatten() {
             for entry in &mapping.entries {
-                if let crate::rules::Lens::Reference { object } = &entry.lens {
-                    let names = match side {
-                        Side::Salesforce => &entry.salesforce,
-                        Side::Platform => &entry.platform,
-                    };
-                    names.iter().for_each(|name| add(side, object, fields, name));
-                }
+                let names = match side {
+                    Side::Salesforce => &entry.salesforce,
+                    Side::Platform => &entry.platform,
+                };
+                let named = names.iter().filter_map(|name| entry.lens.refers(side, fields.get(name)?));
+                wanted[side].extend(named);
             }
             if let (true, Side::Salesforce, Some(orders)) = (mapping.provisions, side, &rules.orders) {
-                for field in orders.contact.iter().filter_map(|c| c.field()) {
-                    add(side, "contact", fields, field);
+                let contacts = orders.contact.iter().filter_map(|c| c.field()).map(|field| ("contact", field));
+                for (object, field) in contacts.chain([("account", "AccountId")]) {
+                    let id = fields.get(field).and_then(Value::as_text);
+                    wanted[side].extend(id.map(|id| (object.to_owned(), id.to_owned())));
                 }
-                add(side, "account", fields, "AccountId");
             }
         }
     }

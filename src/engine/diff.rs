@@ -70,9 +70,15 @@ pub fn look(entry: &Entry, mapping: &Mapping, sight: &Sight<'_>) -> Look {
             (true, true) if seeded!(NoClash) => write(entry, sight, &now, Side::Platform),
             (true, true) => clash(entry, mapping, sight, &base, &now),
             (true, false) => write(entry, sight, &now, Side::Platform),
-            (false, _) => write(entry, sight, &now, Side::Salesforce),
+            (false, true) => write(entry, sight, &now, Side::Salesforce),
+            (false, false) => Look::Advance { agreed: false },
         },
     }
+}
+
+/// What it takes for the platform to show what Salesforce shows, whoever moved.
+pub fn whole(entry: &Entry, sight: &Sight<'_>) -> Look {
+    both(entry, sight.now).map_or(Look::Still, |now| write(entry, sight, &now, Side::Platform))
 }
 
 /// The values of the entry's fields on both sides; `None` if any of them is absent.
@@ -86,8 +92,10 @@ fn both(entry: &Entry, fields: Sides<&Fields>) -> Option<Sides<Vec<Value>>> {
 /// not blank; filling Salesforce's blanks is a switch of its own.
 fn first_match(entry: &Entry, mapping: &Mapping, sight: &Sight<'_>, now: &Sides<Vec<Value>>) -> Look {
     let blank = |values: &[Value]| values.iter().all(Value::is_blank);
-    if !entry.direction.to_platform() {
-        return write(entry, sight, now, Side::Salesforce);
+    match (entry.direction.to_platform(), entry.direction.to_salesforce()) {
+        (false, true) => return write(entry, sight, now, Side::Salesforce),
+        (false, false) => return Look::Advance { agreed: false },
+        (true, _) => {}
     }
     if !seeded!(BlanksWin) && !entry.salesforce.is_empty() && blank(&now.salesforce) && !blank(&now.platform) {
         // Written there since the two were linked, while Salesforce's field could not be read: that is an edit, not an old blank.

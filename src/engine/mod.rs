@@ -20,6 +20,7 @@ mod pull;
 mod recover;
 mod rehearse;
 mod repair;
+mod replace;
 mod restore;
 mod run;
 mod standing;
@@ -27,11 +28,14 @@ mod tell;
 mod verify;
 
 #[cfg(test)]
+mod partner_rules;
+#[cfg(test)]
 mod small_domain;
 
 pub use facts::{OrderStory, name_of, order_story};
 pub use native::{native_fields, own_fields};
 pub use rehearse::Rehearsal;
+pub use replace::{Phase, Replacement, Standing as Replacing};
 pub use run::{Engine, Options, Report, RunKind, Trouble};
 pub use standing::{
     Call, Due, LicenseFacts, Line, OrderFacts, OrderLink, Parked, Party, PartyState, Standing, contact_of, hide_keys, label, lines,

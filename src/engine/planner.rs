@@ -260,13 +260,10 @@ impl Planner<'_> {
     fn referred_to(&self, platform_id: &str) -> anyhow::Result<bool> {
         for mapping in &self.rules.mappings {
             for entry in &mapping.entries {
-                if let crate::rules::Lens::Reference { object } = &entry.lens
-                    && *object == self.mapping.object
-                {
-                    for field in &entry.platform {
-                        if self.store.refers(&mapping.object, field, platform_id)? {
-                            return Ok(true);
-                        }
+                let Some(named) = entry.lens.named(&self.mapping.object, platform_id) else { continue };
+                for field in &entry.platform {
+                    if self.store.refers(&mapping.object, field, &named)? {
+                        return Ok(true);
                     }
                 }
             }

@@ -842,7 +842,7 @@ impl Engine<'_> {
         }
     }
 
-    fn watch<'b>(&'b self, run: i64, options: &Options, mapping: &'b Mapping) -> anyhow::Result<Watch<'b>> {
+    pub(super) fn watch<'b>(&'b self, run: i64, options: &Options, mapping: &'b Mapping) -> anyhow::Result<Watch<'b>> {
         Ok(Watch {
             store: self.store,
             run,
@@ -877,10 +877,7 @@ fn outline_key(kind: RunKind, mapping: &Mapping) -> String {
 /// The objects whose links a record of this one may wait for.
 fn parents(mapping: &Mapping) -> Vec<&str> {
     let mut parents: Vec<&str> = mapping.parent.iter().map(String::as_str).collect();
-    parents.extend(mapping.entries.iter().filter_map(|e| match &e.lens {
-        crate::rules::Lens::Reference { object } if *object != mapping.object => Some(object.as_str()),
-        _ => None,
-    }));
+    parents.extend(mapping.entries.iter().flat_map(|e| e.lens.objects()).filter(|object| *object != mapping.object));
     if mapping.provisions {
         parents.extend(["account", "contact"]);
     }

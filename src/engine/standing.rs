@@ -502,7 +502,7 @@ pub(super) fn some(n: u64, noun: &str) -> String {
 /// True if an entry of the rules takes links of this object from this field.
 #[must_use]
 pub fn refers_to(rules: &Rules, object: &str, to: &str) -> Option<(Vec<String>, Vec<String>)> {
-    let entry = rules.mapping(object)?.entries.iter().find(|e| matches!(&e.lens, Lens::Reference { object } if object == to))?;
+    let entry = rules.mapping(object)?.entries.iter().find(|e| matches!(&e.lens, Lens::Reference { object, .. } if object == to))?;
     Some((entry.salesforce.clone(), entry.platform.clone()))
 }
 

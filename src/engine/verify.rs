@@ -326,10 +326,9 @@ impl Verify<'_> {
         let mut wanted: Sides<BTreeSet<(String, String)>> = Sides::default();
         for pair in shown {
             for entry in &ground.mapping.entries {
-                let Lens::Reference { object } = &entry.lens else { continue };
                 for (side, names) in [(Side::Salesforce, &entry.salesforce), (Side::Platform, &entry.platform)] {
-                    let ids = names.iter().filter_map(|n| pair[side].as_ref()?.fields.get(n)?.as_text());
-                    wanted[side].extend(ids.map(|id| (object.clone(), id.to_owned())));
+                    let values = names.iter().filter_map(|n| pair[side].as_ref()?.fields.get(n));
+                    wanted[side].extend(values.filter_map(|value| entry.lens.refers(side, value)));
                 }
             }
         }

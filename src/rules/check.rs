@@ -4,6 +4,7 @@
 //! another. Whether a platform knows a resource or a field is asked elsewhere, of its catalogue.
 
 mod fields;
+mod forcemanager;
 mod objects;
 mod orders;
 mod settings;
@@ -124,6 +125,26 @@ pub const CHECKS: &[Check] = &[
     Check { code: "no-contact-rule", what: "The list `contact` is empty.", find: orders::no_contact_rule },
     Check { code: "no-products", what: "An object provisions, and `[products]` is not there.", find: orders::no_products },
     Check { code: "empty-product", what: "A product code, here or on the platform, is empty.", find: orders::empty_product },
+    Check {
+        code: "no-companies",
+        what: "ForceManager is the platform, and no object keeps its companies in step.",
+        find: forcemanager::no_companies,
+    },
+    Check {
+        code: "one-way-back",
+        what: "ForceManager is the platform, and an object only travels to Salesforce.",
+        find: forcemanager::one_way_back,
+    },
+    Check {
+        code: "bad-user-link",
+        what: "A user linked by hand is no Salesforce user id, or is linked twice.",
+        find: forcemanager::bad_user_link,
+    },
+    Check {
+        code: "bad-forcemanager-setting",
+        what: "A setting of `[platform.forcemanager]` names no field, no resource or no time zone.",
+        find: forcemanager::bad_setting,
+    },
     Check {
         code: "bad-product",
         what: "The word beside a product code is neither `none` nor a fragment `&is_…=…`, or the fragment names no product.",
@@ -263,7 +284,9 @@ mod tests {
 
     #[test]
     fn every_check_is_tried() {
-        let tried: BTreeSet<&str> = mistakes().iter().map(|m| m.2).chain(["no-platform", "no-objects"]).collect();
+        // ForceManager's are tried beside them.
+        let beside = ["no-companies", "one-way-back", "bad-user-link", "bad-forcemanager-setting"];
+        let tried: BTreeSet<&str> = mistakes().iter().map(|m| m.2).chain(["no-platform", "no-objects"]).chain(beside).collect();
         let all: BTreeSet<&str> = CHECKS.iter().map(|check| check.code).collect();
         assert_eq!(all, tried);
         let source = "[connection]\nname = \"a\"\n[salesforce]\n[platform]\n";

@@ -208,6 +208,8 @@ impl FlowWord {
 pub struct PlatformTable {
     /// LicenseSpring, by its Management API.
     pub licensespring: Option<At<LicenseSpringTable>>,
+    /// ForceManager (Sage Sales Management), by its API v4.
+    pub forcemanager: Option<At<ForceManagerTable>>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -228,6 +230,71 @@ pub struct LicenseSpringTable {
     /// The company's number in the addresses of the platform's pages, for links to them.
     #[schemars(extend("examples" = ["901"]))]
     pub company: Option<String>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ForceManagerTable {
+    /// The address of the API, with its version.
+    #[schemars(extend("default" = "https://api.forcemanager.com/api/v4", "examples" = [{"env": "FORCEMANAGER_URL"}]))]
+    pub url: Option<At<TextValue>>,
+    /// The public key: Settings > Integrations > API key.
+    #[schemars(with = "SecretRef", extend("examples" = [{"env": "FORCEMANAGER_PUBLIC_KEY"}]))]
+    pub public_key: Option<At<SecretRef>>,
+    /// The private key of the same pair.
+    #[schemars(with = "SecretRef", extend("examples" = [{"env": "FORCEMANAGER_PRIVATE_KEY"}]))]
+    pub private_key: Option<At<SecretRef>>,
+    /// Calls in a second. The vendor allows 4 or 13, by plan.
+    #[schemars(range(min = 1, max = 13), extend("default" = 3, "examples" = [12]))]
+    pub requests_per_second: Option<u32>,
+    /// The zone in which the calendar's hours are meant. Without it that of the branch.
+    #[schemars(extend("x-kind" = "time zone", "examples" = ["Europe/Madrid"]))]
+    pub time_zone: Option<At<String>>,
+    /// The number of the branch for accounts and opportunities that name none.
+    #[schemars(range(min = 1), extend("examples" = [16]))]
+    pub branch: Option<i64>,
+    /// The field that carries the Salesforce id: `extId`, or an extra field where that belongs to somebody else.
+    #[schemars(extend("default" = "extId", "examples" = ["Z_SalesforceId"]))]
+    pub link_field: Option<At<String>>,
+    /// What is sent for a first name that Salesforce does not have, if an empty one is refused.
+    #[schemars(extend("default" = "-", "examples" = ["n/a"]))]
+    pub placeholder: Option<String>,
+    /// What becomes of records that are there already. `adopt`: they are linked where they match, and nothing is deleted.
+    /// `replace`: nothing runs until `lockstep first-load --consent …` has deleted them and loaded Salesforce's.
+    #[schemars(extend("default" = "adopt", "examples" = ["replace"]))]
+    pub first_load: Option<FirstLoadWord>,
+    /// Users linked by hand, before any by name: Salesforce user id = ForceManager user number.
+    #[serde(default)]
+    #[schemars(extend("default" = {}, "examples" = [{"005000000000001AAA": 14}]))]
+    pub users: BTreeMap<At<String>, At<i64>>,
+    /// Extra fields that are made where they are not there, by resource: name = kind.
+    #[serde(default)]
+    #[schemars(extend("default" = {}, "examples" = [{"account": {"Z_Tier": "text"}}]))]
+    pub extra_fields: BTreeMap<String, BTreeMap<String, ExtraKindWord>>,
+    /// The vendor's numbers for kinds of extra fields, needed for a kind that no field is there of.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, i64>", extend("default" = {}, "examples" = [{"text": 2}]))]
+    pub extra_field_type_codes: BTreeMap<ExtraKindWord, i64>,
+}
+
+/// What becomes of records that a platform holds already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum FirstLoadWord {
+    Adopt,
+    Replace,
+}
+
+/// What an extra field of ForceManager holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ExtraKindWord {
+    Text,
+    Decimal,
+    Bit,
+    Date,
+    Datetime,
+    Multivalue,
 }
 
 /// A vendor plan of LicenseSpring.
@@ -411,6 +478,15 @@ pub struct FieldTable {
     /// For `reference`: the object whose links translate the id.
     #[schemars(extend("examples" = ["account"]))]
     pub object: Option<At<String>>,
+    /// For `reference`: the platform id that stands for a record that has no link. Without it the record waits for the link.
+    #[schemars(extend("examples" = ["14"]))]
+    pub or: Option<At<String>>,
+    /// For `reference`: only Salesforce ids that begin so are meant; for a field that may name records of several objects.
+    #[schemars(extend("examples" = ["003"]))]
+    pub only: Option<At<String>>,
+    /// For `related`: how a Salesforce id begins = the object it belongs to.
+    #[schemars(extend("examples" = [{"001": "account", "006": "opportunity"}]))]
+    pub kinds: Option<At<BTreeMap<String, String>>>,
     /// For `constant`: what the platform always gets.
     #[schemars(extend("examples" = ["CRM"]))]
     pub value: Option<At<Scalar>>,
@@ -429,6 +505,7 @@ pub enum LensWord {
     Scale,
     BooleanWord,
     Reference,
+    Related,
     Constant,
     Template,
 }
@@ -443,6 +520,7 @@ impl LensWord {
             Self::Scale => "scale",
             Self::BooleanWord => "boolean-word",
             Self::Reference => "reference",
+            Self::Related => "related",
             Self::Constant => "constant",
             Self::Template => "template",
         }

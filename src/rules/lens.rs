@@ -5,7 +5,7 @@
 //! get(put(p, s)) = p and put(get(s), s) = s.
 
 use super::Expression;
-use crate::record::{Fields, Value};
+use crate::record::{Fields, Side, Value};
 use std::collections::BTreeMap;
 
 /// A lens over the Salesforce fields (in entry order) and the platform fields (in entry order).
@@ -26,7 +26,14 @@ pub enum Lens {
     /// Ids of linked records: `object` names the mapping whose links translate.
     Reference {
         object: String,
+        /// The platform id that stands for a record without a link; nothing waits for one then.
+        otherwise: Option<String>,
+        /// Only Salesforce ids that begin so are meant; any other is nothing to the platform, and stays.
+        only: Option<String>,
     },
+    /// One Salesforce field that may name records of several objects ↔ the object's name and the id on the platform, as one
+    /// text. By the beginning of the Salesforce id its object.
+    Related(BTreeMap<String, String>),
     /// One way: the platform always gets this value.
     Constant(Value),
     /// One way: computed from the Salesforce record.
@@ -81,12 +88,19 @@ impl Lens {
                 Value::Null => Value::Null,
                 v => return Err(LensError::Unfit(format!("{v} is not a boolean"))),
             },
-            Self::Reference { object } => match one() {
-                Value::Null => Value::Null,
-                v => {
-                    let id = word(&v);
-                    Value::Text(links.to_platform(object, &id).ok_or(LensError::Unlinked { object: object.clone(), id })?)
+            Self::Reference { object, otherwise, .. } => match self.refers(Side::Salesforce, &one()) {
+                None => Value::Null,
+                Some((_, id)) => {
+                    let found = links.to_platform(object, &id).or_else(|| otherwise.clone());
+                    Value::Text(found.ok_or(LensError::Unlinked { object: object.clone(), id })?)
                 }
+            },
+            Self::Related(_) => match self.refers(Side::Salesforce, &one()) {
+                None => Value::Null,
+                Some((object, id)) => match links.to_platform(&object, &id) {
+                    Some(found) => Value::Text(related(&object, &found)),
+                    None => return Err(LensError::Unlinked { object, id }),
+                },
             },
             Self::Constant(value) => value.clone(),
             Self::Template(expression) => expression.evaluate(record).map_err(LensError::Unfit)?,
@@ -116,16 +130,83 @@ impl Lens {
                 Value::Text(t) if t == *no => Value::Bool(false),
                 v => return Err(LensError::Unfit(format!("{v} is neither {yes:?} nor {no:?}"))),
             }],
-            Self::Reference { object } => vec![match one() {
-                Value::Null => Value::Null,
-                v => {
-                    let id = word(&v);
-                    Value::Text(links.to_salesforce(object, &id).ok_or(LensError::Unlinked { object: object.clone(), id })?)
-                }
+            Self::Reference { object, otherwise, .. } => vec![match self.refers(Side::Platform, &one()) {
+                // What the platform cannot hold is not taken away by its not holding it.
+                None => old.first().filter(|o| self.refers(Side::Salesforce, o).is_none()).cloned().unwrap_or(Value::Null),
+                Some((_, id)) => match links.to_salesforce(object, &id) {
+                    _ if self.stands_for(old.first(), &id, links) => old.first().cloned().unwrap_or(Value::Null),
+                    Some(found) => Value::Text(found),
+                    None if otherwise.as_ref() == Some(&id) => old.first().cloned().unwrap_or(Value::Null),
+                    None => return Err(LensError::Unlinked { object: object.clone(), id }),
+                },
+            }],
+            Self::Related(_) => vec![match self.refers(Side::Platform, &one()) {
+                None => old.first().filter(|o| self.refers(Side::Salesforce, o).is_none()).cloned().unwrap_or(Value::Null),
+                Some((object, id)) => match links.to_salesforce(&object, &id) {
+                    Some(found) => Value::Text(found),
+                    None => return Err(LensError::Unlinked { object, id }),
+                },
             }],
             Self::Constant(_) | Self::Template(_) => return Err(LensError::OneWay),
         })
     }
+}
+
+impl Lens {
+    /// The record that a value of this lens names: its object and its id on that side.
+    #[must_use]
+    pub fn refers(&self, side: Side, value: &Value) -> Option<(String, String)> {
+        let text = value.as_text().filter(|t| !t.is_empty())?;
+        match (self, side) {
+            (Self::Reference { object, only, .. }, Side::Salesforce) => {
+                let meant = only.as_ref().is_none_or(|prefix| text.starts_with(prefix.as_str()));
+                meant.then(|| (object.clone(), text.to_owned()))
+            }
+            (Self::Reference { object, .. }, Side::Platform) => Some((object.clone(), text.to_owned())),
+            (Self::Related(kinds), Side::Salesforce) => {
+                let (_, object) = kinds.iter().find(|(prefix, _)| text.starts_with(prefix.as_str()))?;
+                Some((object.clone(), text.to_owned()))
+            }
+            (Self::Related(kinds), Side::Platform) => {
+                let (object, id) = text.split_once(' ')?;
+                kinds.values().any(|known| known == object).then(|| (object.to_owned(), id.to_owned()))
+            }
+            (Self::Copy | Self::PersonName | Self::ValueMap(_) | Self::Scale(_) | Self::BooleanWord { .. }, _)
+            | (Self::Constant(_) | Self::Template(_), _) => None,
+        }
+    }
+
+    /// The objects whose links it needs.
+    #[must_use]
+    pub fn objects(&self) -> Vec<&str> {
+        match self {
+            Self::Reference { object, .. } => vec![object],
+            Self::Related(kinds) => kinds.values().map(String::as_str).collect(),
+            Self::Copy | Self::PersonName | Self::ValueMap(_) | Self::Scale(_) | Self::BooleanWord { .. } => Vec::new(),
+            Self::Constant(_) | Self::Template(_) => Vec::new(),
+        }
+    }
+
+    /// How a platform field of this lens names a record of the object; `None` where it never does.
+    #[must_use]
+    pub fn named(&self, object: &str, platform_id: &str) -> Option<String> {
+        let names = self.objects().contains(&object);
+        match self {
+            Self::Related(_) => names.then(|| related(object, platform_id)),
+            _ => names.then(|| platform_id.to_owned()),
+        }
+    }
+
+    /// Several Salesforce records without a link share the one platform id that stands for them: the old one stays.
+    fn stands_for(&self, old: Option<&Value>, id: &str, links: &dyn Translate) -> bool {
+        let Self::Reference { object, otherwise: Some(otherwise), .. } = self else { return false };
+        let old = old.and_then(|o| self.refers(Side::Salesforce, o));
+        otherwise == id && old.is_some_and(|(_, old)| links.to_platform(object, &old).is_none())
+    }
+}
+
+fn related(object: &str, id: &str) -> String {
+    format!("{object} {id}")
 }
 
 fn no_counterpart<'a>(value: &str, known: impl Iterator<Item = &'a String>) -> LensError {
@@ -246,6 +327,56 @@ mod tests {
             let map: BTreeMap<String, String> = [("Hot", "h"), ("Warm", "h"), ("Cold", "c")].map(|(a, b)| (a.to_owned(), b.to_owned())).into();
             laws(&Lens::ValueMap(map), &[Value::text(["Hot", "Warm", "Cold"][s])], &[Value::text(["h", "c"][p])]);
         }
+    }
+
+    /// Linked: `s…` to `p…`, whatever follows.
+    struct Twins;
+    impl Translate for Twins {
+        fn to_platform(&self, _: &str, id: &str) -> Option<String> {
+            id.strip_prefix('s').map(|rest| format!("p{rest}"))
+        }
+        fn to_salesforce(&self, _: &str, id: &str) -> Option<String> {
+            id.strip_prefix('p').map(|rest| format!("s{rest}"))
+        }
+    }
+
+    fn put(lens: &Lens, p: Value, old: Value) -> Result<Value, LensError> {
+        lens.to_salesforce(&[p], &[old], &Twins).map(|mut v| v.remove(0))
+    }
+
+    #[test]
+    fn who_is_not_linked_is_stood_in_for_and_keeps_what_they_own() {
+        let lens = Lens::Reference { object: "user".into(), otherwise: Some("14".into()), only: None };
+        let get = |s: &str| lens.to_platform(&[Value::text(s)], &Fields::new(), &Twins).unwrap().remove(0);
+        assert_eq!((get("s1"), get("x1")), (Value::text("p1"), Value::text("14")));
+        // Nothing comes back but what a link says.
+        assert_eq!(put(&lens, Value::text("14"), Value::text("x1")).unwrap(), Value::text("x1"));
+        assert_eq!(put(&lens, Value::text("14"), Value::Null).unwrap(), Value::Null);
+        assert_eq!(put(&lens, Value::text("p2"), Value::text("x1")).unwrap(), Value::text("s2"));
+        let strict = Lens::Reference { object: "user".into(), otherwise: None, only: None };
+        assert!(matches!(strict.to_platform(&[Value::text("x1")], &Fields::new(), &Twins), Err(LensError::Unlinked { .. })));
+    }
+
+    #[test]
+    fn an_id_of_another_kind_is_nothing_to_the_platform_and_stays() {
+        let lens = Lens::Reference { object: "contact".into(), otherwise: None, only: Some("s".into()) };
+        let get = |s: &str| lens.to_platform(&[Value::text(s)], &Fields::new(), &Twins).unwrap().remove(0);
+        assert_eq!((get("s1"), get("00Q1")), (Value::text("p1"), Value::Null));
+        assert_eq!(put(&lens, Value::Null, Value::text("00Q1")).unwrap(), Value::text("00Q1"));
+        assert_eq!(put(&lens, Value::Null, Value::text("s1")).unwrap(), Value::Null);
+    }
+
+    #[test]
+    fn one_field_may_name_records_of_several_objects() {
+        let lens = Lens::Related([("s0".to_owned(), "account".to_owned()), ("s6".to_owned(), "opportunity".to_owned())].into());
+        let get = |s: &str| lens.to_platform(&[Value::text(s)], &Fields::new(), &Twins);
+        assert_eq!(get("s61").unwrap(), [Value::text("opportunity p61")]);
+        assert_eq!(get("s01").unwrap(), [Value::text("account p01")]);
+        assert_eq!(get("500").unwrap(), [Value::Null]);
+        assert_eq!(put(&lens, Value::text("account p01"), Value::text("s61")).unwrap(), Value::text("s01"));
+        assert_eq!(put(&lens, Value::Null, Value::text("500")).unwrap(), Value::text("500"));
+        assert_eq!((lens.named("account", "p1"), lens.named("contact", "p1")), (Some("account p1".to_owned()), None));
+        assert_eq!(lens.objects(), ["account", "opportunity"]);
     }
 
     #[test]

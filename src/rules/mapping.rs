@@ -94,6 +94,8 @@ pub enum Direction {
     Both,
     ToPlatform,
     ToSalesforce,
+    /// Records are linked and nothing is written: their links translate what others refer to.
+    None,
 }
 
 impl Direction {

@@ -113,9 +113,13 @@ fn entry(line: Line<'_>) -> Result<Entry, Finding> {
     let salesforce = match &lens {
         Lens::Constant(_) => Vec::new(),
         Lens::Template(expression) => expression.fields.clone(),
-        Lens::Copy | Lens::PersonName | Lens::ValueMap(_) | Lens::Scale(_) | Lens::BooleanWord { .. } | Lens::Reference { .. } => {
-            line.names().into_iter().map(str::to_owned).collect()
-        }
+        Lens::Copy
+        | Lens::PersonName
+        | Lens::ValueMap(_)
+        | Lens::Scale(_)
+        | Lens::BooleanWord { .. }
+        | Lens::Reference { .. }
+        | Lens::Related(_) => line.names().into_iter().map(str::to_owned).collect(),
     };
     Ok(Entry {
         name: line.key.to_string(),
@@ -137,7 +141,12 @@ fn lens(line: Line<'_>) -> Result<Lens, Finding> {
         LensWord::ValueMap => Lens::ValueMap((**table.values.as_ref().ok_or_else(missing)?).clone()),
         LensWord::Scale => Lens::Scale(**table.power.as_ref().ok_or_else(missing)?),
         LensWord::BooleanWord => Lens::BooleanWord { yes: word(&table.yes)?, no: word(&table.no)? },
-        LensWord::Reference => Lens::Reference { object: word(&table.object)? },
+        LensWord::Reference => Lens::Reference {
+            object: word(&table.object)?,
+            otherwise: table.or.as_ref().map(|v| v.to_string()),
+            only: table.only.as_ref().map(|v| v.to_string()),
+        },
+        LensWord::Related => Lens::Related((**table.kinds.as_ref().ok_or_else(missing)?).clone()),
         LensWord::Constant => Lens::Constant(table.value.as_ref().ok_or_else(missing)?.to_value()),
         LensWord::Template => Lens::Template(expression(table.template.as_ref().ok_or_else(missing)?)?),
     })
@@ -213,10 +222,7 @@ fn parents_first(mut left: Vec<Mapping>) -> Vec<Mapping> {
 
 /// The objects whose links a mapping needs. An order needs its account and its contact.
 fn references(mapping: &Mapping) -> impl Iterator<Item = &str> {
-    let lenses = mapping.entries.iter().filter_map(|entry| match &entry.lens {
-        Lens::Reference { object } => Some(object.as_str()),
-        _ => None,
-    });
+    let lenses = mapping.entries.iter().flat_map(|entry| entry.lens.objects());
     lenses.chain(["account", "contact"].into_iter().filter(|_| mapping.provisions))
 }
 
@@ -293,7 +299,7 @@ mod tests {
                 r#"Rating ["Rating"] ValueMap({"Hot": "h"})"#,
                 r#"Price ["Price"] Scale(2)"#,
                 r#"On ["On"] BooleanWord { yes: "y", no: "n" }"#,
-                r#"AccountId ["AccountId"] Reference { object: "account" }"#,
+                r#"AccountId ["AccountId"] Reference { object: "account", otherwise: None, only: None }"#,
                 r#"=source [] Constant(Int(7))"#,
                 r#"=whole ["Account.Name", "LastName"] Template(Expression { source: "Account.Name ~ ': ' ~ LastName", .. })"#,
             ]

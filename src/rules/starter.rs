@@ -3,6 +3,9 @@
 /// The shipped file, the only copy there is.
 pub const SHIPPED: &str = include_str!("../../sync-rules.toml");
 
+/// The file for ForceManager.
+pub const FORCEMANAGER: &str = include_str!("../../docs/rules/forcemanager.toml");
+
 /// What the shipped file says where `init` asks.
 const NAME: &str = "name = \"acme\"";
 const FROM: &str = "provision-from = \"2026-01-01T00:00:00Z\"";
@@ -15,6 +18,12 @@ pub fn starter(name: &str, provision_from: &str) -> String {
         &format!("provision-from = {}", quoted(provision_from)),
         1,
     )
+}
+
+/// The rules for ForceManager for this connection.
+#[must_use]
+pub fn forcemanager_starter(name: &str) -> String {
+    FORCEMANAGER.replacen(NAME, &format!("name = {}", quoted(name)), 1)
 }
 
 /// A TOML string; `Debug` of a Rust string would escape what TOML cannot read.
@@ -40,6 +49,16 @@ mod tests {
         assert_eq!(order, ["account", "contact", "order", "license", "feature"]);
         assert!(rules.product("SERVICES-SETUP").is_some());
         assert!(rules.product("LS-ULTRA").is_none());
+    }
+
+    #[test]
+    fn the_rules_for_forcemanager_are_sound_and_begin_with_users_and_companies() {
+        assert_eq!(forcemanager_starter("acme"), FORCEMANAGER);
+        let text = forcemanager_starter("north");
+        let rules = check(&parse(&text).unwrap(), &text).unwrap();
+        assert_eq!(rules.connection, "north");
+        let order: Vec<&str> = rules.mappings.iter().map(|m| m.object.as_str()).collect();
+        assert_eq!(order, ["user", "account", "contact", "opportunity", "activity", "event", "task"]);
     }
 
     #[test]

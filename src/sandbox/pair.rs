@@ -2,6 +2,7 @@
 //! reach them.
 
 use super::{
+    forcemanager::{self, ForceManager},
     lac::{self, Lac},
     licensespring::{self, LicenseSpring},
     salesforce::{self, Salesforce},
@@ -19,6 +20,7 @@ use std::{
 pub enum PlatformKind {
     LicenseSpring,
     Lac,
+    ForceManager,
 }
 
 /// A running one.
@@ -26,6 +28,7 @@ pub enum PlatformKind {
 pub enum Platform {
     LicenseSpring(LicenseSpring),
     Lac(Lac),
+    ForceManager(ForceManager),
 }
 
 /// Two running servers; they end when this is dropped.
@@ -62,7 +65,7 @@ impl Pair {
     pub fn licensespring(&self) -> Option<&LicenseSpring> {
         match &self.platform {
             Platform::LicenseSpring(it) => Some(it),
-            Platform::Lac(_) => None,
+            Platform::Lac(_) | Platform::ForceManager(_) => None,
         }
     }
 
@@ -71,7 +74,16 @@ impl Pair {
     pub fn lac(&self) -> Option<&Lac> {
         match &self.platform {
             Platform::Lac(it) => Some(it),
-            Platform::LicenseSpring(_) => None,
+            Platform::LicenseSpring(_) | Platform::ForceManager(_) => None,
+        }
+    }
+
+    /// ForceManager, where the pair has it.
+    #[must_use]
+    pub fn forcemanager(&self) -> Option<&ForceManager> {
+        match &self.platform {
+            Platform::ForceManager(it) => Some(it),
+            Platform::LicenseSpring(_) | Platform::Lac(_) => None,
         }
     }
 
@@ -110,6 +122,17 @@ async fn start_platform(kind: PlatformKind, port: u16, wire: Wire) -> io::Result
             let it = Lac::start(port, wire, lac::Options::default()).await?;
             let own = vec![("LAC_URL", it.url.clone()), ("LAC_USERNAME", it.username.clone()), ("LAC_PASSWORD", it.password.clone())];
             Ok((Platform::Lac(it), own[0].1.clone(), own))
+        }
+        PlatformKind::ForceManager => {
+            let options = forcemanager::Options { sample: false, ..forcemanager::Options::default() };
+            let it = ForceManager::start(port, wire, options).await?;
+            let own = vec![
+                ("FORCEMANAGER_URL", it.api_url()),
+                ("FORCEMANAGER_PUBLIC_KEY", it.public_key.clone()),
+                ("FORCEMANAGER_PRIVATE_KEY", it.private_key.clone()),
+            ];
+            let url = it.url.clone();
+            Ok((Platform::ForceManager(it), url, own))
         }
     }
 }

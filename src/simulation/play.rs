@@ -273,7 +273,12 @@ pub fn rules(settings: &Settings) -> Rules {
         match kind {
             Kind::Account => entries.push(entry(TRIGGERED.0, TRIGGERED.1, Lens::Copy, Direction::Both)),
             Kind::Contact => {
-                entries.push(entry("AccountId", "account", Lens::Reference { object: "account".to_owned() }, Direction::Both));
+                entries.push(entry(
+                    "AccountId",
+                    "account",
+                    Lens::Reference { object: "account".to_owned(), otherwise: None, only: None },
+                    Direction::Both,
+                ));
             }
         }
         Mapping {

@@ -21,6 +21,7 @@ mod process;
 mod proxy;
 mod quarantine;
 mod random;
+mod replace;
 mod review;
 mod rig;
 mod salesforce;

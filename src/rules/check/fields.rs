@@ -50,13 +50,14 @@ pub(super) fn lens_fields(file: &RulesFile) -> Vec<Finding> {
 }
 
 /// The arguments that stand on a line: their names, the lens each belongs to, and where.
-fn arguments_of(table: &FieldTable) -> [(&'static str, LensWord, Option<Place>); 6] {
+fn arguments_of(table: &FieldTable) -> [(&'static str, LensWord, Option<Place>); 7] {
     [
         ("values", LensWord::ValueMap, table.values.as_ref().map(At::place)),
         ("power", LensWord::Scale, table.power.as_ref().map(At::place)),
         ("yes", LensWord::BooleanWord, table.yes.as_ref().map(At::place)),
         ("no", LensWord::BooleanWord, table.no.as_ref().map(At::place)),
         ("object", LensWord::Reference, table.object.as_ref().map(At::place)),
+        ("kinds", LensWord::Related, table.kinds.as_ref().map(At::place)),
         ("value", LensWord::Constant, table.value.as_ref().map(At::place)),
     ]
 }
@@ -82,6 +83,14 @@ pub(super) fn lens_arguments(file: &RulesFile) -> Vec<Finding> {
                 }
                 Some(_) | None => {}
             }
+        }
+        let may = [("or", table.or.as_ref().map(At::place)), ("only", table.only.as_ref().map(At::place))];
+        for (name, place) in may.into_iter().filter(|_| lens != LensWord::Reference) {
+            let message = || format!("`{name}` is nothing to the lens {:?}", lens.as_str());
+            out.extend(place.map(|place| Finding::new(place, message(), "take it out, or say as = \"reference\"")));
+        }
+        if let Some(kinds) = table.kinds.as_ref().filter(|k| k.is_empty()) {
+            out.push(Finding::new(kinds.place(), "kinds without an object", "write { \"001\" = \"account\" }"));
         }
         if let Some(values) = table.values.as_ref().filter(|v| v.is_empty()) {
             out.push(Finding::new(values.place(), "a value map without words", "write { \"Hot\" = \"hot\" }"));

@@ -31,14 +31,17 @@ pub(super) fn unknown_object(file: &RulesFile) -> Vec<Finding> {
     let known: Vec<&str> = file.objects.keys().map(|k| k.as_str()).collect();
     let parents = file.objects.values().filter_map(|t| t.parent.as_ref());
     let references = file.lines().into_iter().filter_map(|(_, line)| line.table()?.object.as_ref());
-    let unknown = parents.chain(references).filter(|name| !known.contains(&name.as_str()));
+    let named = parents.chain(references).map(|name| (name.as_str(), name.place()));
+    let kinds = file.lines().into_iter().filter_map(|(_, line)| line.table()?.kinds.as_ref());
+    let kinds = kinds.flat_map(|kinds| kinds.values().map(|name| (name.as_str(), kinds.place())));
+    let unknown = named.chain(kinds).filter(|(name, _)| !known.contains(name));
     unknown
-        .map(|name| {
+        .map(|(name, place)| {
             let help = match nearest(name, known.iter().copied()) {
                 Some(near) => format!("did you mean {near:?}?"),
                 None => format!("the objects are {}", known.join(", ")),
             };
-            Finding::new(name.place(), format!("there is no [objects.{}]", **name), help)
+            Finding::new(place, format!("there is no [objects.{name}]"), help)
         })
         .collect()
 }

@@ -106,6 +106,7 @@ pub(super) fn bad_address(file: &RulesFile) -> Vec<Finding> {
         salesforce.and_then(|s| s.login_url.as_ref()),
         salesforce.and_then(|s| s.audience.as_ref()),
         platform.and_then(|p| p.url.as_ref()),
+        file.platform.as_ref().and_then(|p| p.forcemanager.as_ref()).and_then(|p| p.url.as_ref()),
     ];
     let mut out = Vec::new();
     for value in addresses.into_iter().flatten() {
@@ -206,7 +207,7 @@ fn is_variable(name: &str) -> bool {
 }
 
 pub(super) fn no_platform(file: &RulesFile) -> Vec<Finding> {
-    let empty = file.platform.as_ref().filter(|p| p.licensespring.is_none() && !file.is_maimed(&p.place()));
+    let empty = file.platform.as_ref().filter(|p| p.licensespring.is_none() && p.forcemanager.is_none() && !file.is_maimed(&p.place()));
     empty.map(|p| Finding::new(p.place(), "no platform is named", "add [platform.licensespring]")).into_iter().collect()
 }
 

@@ -71,7 +71,11 @@ impl ObjectTable {
 
     #[must_use]
     pub fn create(&self) -> Create {
-        let usual = if self.direction() == Direction::ToSalesforce { Create::ToSalesforce } else { Create::ToPlatform };
+        let usual = match self.direction() {
+            Direction::ToSalesforce => Create::ToSalesforce,
+            Direction::Both | Direction::ToPlatform => Create::ToPlatform,
+            Direction::None => Create::None,
+        };
         self.create.as_ref().map_or(usual, |c| **c)
     }
 
@@ -118,12 +122,15 @@ impl RulesFile {
         let mut out = Vec::new();
         let salesforce = self.salesforce.as_ref();
         let platform = self.platform.as_ref().and_then(|p| p.licensespring.as_ref());
+        let forcemanager = self.platform.as_ref().and_then(|p| p.forcemanager.as_ref());
         let secrets = [
             salesforce.and_then(|s| s.client_secret.as_ref()),
             salesforce.and_then(|s| s.refresh_token.as_ref()),
             salesforce.and_then(|s| s.private_key.as_ref()),
             salesforce.and_then(|s| s.password.as_ref()),
             platform.and_then(|p| p.api_key.as_ref()),
+            forcemanager.and_then(|p| p.public_key.as_ref()),
+            forcemanager.and_then(|p| p.private_key.as_ref()),
         ];
         let texts = [
             salesforce.and_then(|s| s.login_url.as_ref()),
@@ -131,6 +138,7 @@ impl RulesFile {
             salesforce.and_then(|s| s.username.as_ref()),
             salesforce.and_then(|s| s.audience.as_ref()),
             platform.and_then(|p| p.url.as_ref()),
+            forcemanager.and_then(|p| p.url.as_ref()),
         ];
         out.extend(secrets.into_iter().flatten().map(|value| (&**value, value.place())));
         for value in texts.into_iter().flatten() {

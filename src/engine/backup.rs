@@ -114,6 +114,7 @@ fn relearn(store: &Store, rules: &Rules, run: i64) -> anyhow::Result<()> {
             tracing::info!(order = %salesforce_id, "what its lines were given was read from the platform again");
             let rows = Value::Rows(learned.iter().map(Given::row).collect());
             store.relearn(run, link, ISSUED, &rows)?;
+            store.note_to_tell(&[salesforce_id.as_str()])?;
         }
     }
     Ok(())

@@ -307,17 +307,25 @@ fn nothing_comes_back_unasked(world: &World, memory: &Memory, found: &mut Found)
                 && h.actor == Actor::User
                 && world.rec(h.side, h.kind, &h.id).and_then(|r| r.fields.get(planted(h.side))).and_then(Value::as_text) == Some(key)
         };
-        let Some(deleted) = world.history.iter().filter(earlier).next_back() else { continue };
-        // Edited since the two were last in step: since the daemon's last word on the record that was deleted.
-        let last_word = world
-            .history
-            .iter()
-            .filter(|h| h.side == deleted.side && h.id == deleted.id && matches!(h.actor, Actor::Daemon { .. }))
-            .map(|h| h.at)
-            .max()
-            .unwrap_or(0);
+        let Some(deleted) = world.history.iter().rfind(earlier) else { continue };
+        // A person's word on the other record that the deleted one never held.
         let touched = world.history.iter().any(|h| {
-            h.side != made.side && h.id == source && h.at > last_word && h.at < made.at && !matches!(h.actor, Actor::Daemon { .. })
+            h.side != made.side
+                && h.id == source
+                && h.at < made.at
+                && !matches!(h.actor, Actor::Daemon { .. })
+                && match &h.what {
+                    What::Set { field, value } => {
+                        let there = counterpart(made.side, field).unwrap_or_else(|| parent(made.side));
+                        !world.history.iter().any(|d| {
+                            d.id == deleted.id
+                                && d.side == deleted.side
+                                && matches!(&d.what, What::Set { field, value: v } if field == there && alike(v, value))
+                        })
+                    }
+                    What::Created => false,
+                    What::Deleted | What::Undeleted | What::MergedInto(_) => h.at > deleted.at,
+                }
         });
         // Deleted before the answer of its creation was ever known: it was never there.
         let unseen = |h: &Happened| {
@@ -453,15 +461,15 @@ impl Entry<'_> {
             })
     }
 
-    /// Who else said this value, where, and when.
-    fn said_elsewhere(&self, value: &Value) -> Option<(Side, String, u64)> {
+    /// Which record of that side said this value, and when: this one, or one that was the partner before.
+    fn said(&self, side: Side, value: &Value) -> Option<(String, u64)> {
         let said = |h: &&Happened| {
-            h.kind == self.pair.kind
+            h.side == side
+                && h.kind == self.pair.kind
                 && !matches!(h.actor, Actor::Daemon { .. })
-                && h.id != self.pair.id(h.side)
-                && matches!(&h.what, What::Set { field, value: v } if field == self.name(h.side) && alike(v, value))
+                && matches!(&h.what, What::Set { field, value: v } if field == self.name(side) && alike(v, value))
         };
-        self.world.history.iter().rev().find(said).map(|h| (h.side, h.id.clone(), h.at))
+        self.world.history.iter().rev().find(said).map(|h| (h.id.clone(), h.at))
     }
 
     /// Whether the side showed the value at any moment from then to then.
@@ -506,7 +514,8 @@ impl Entry<'_> {
             .world
             .rec(Side::Salesforce, self.pair.kind, &self.pair.salesforce)
             .is_some_and(|r| r.fields.get(planted(Side::Salesforce)).is_some_and(|v| !v.is_blank()));
-        if !may_stay && !met && !(born && vs.is_blank()) {
+        let excused = may_stay || met || (born && vs.is_blank());
+        if !excused {
             found.push(("L1", format!("not in step: {}", self.says(vs, vp))));
         }
     }
@@ -514,23 +523,29 @@ impl Entry<'_> {
     fn both_ways(&self, vs: &Value, vp: &Value, found: &mut Found) {
         let met = self.met();
         if !alike(vs, vp) {
-            if !self.open_conflict() && !(met && vs.is_blank()) {
+            let excused = self.open_conflict() || (met && vs.is_blank());
+            if !excused {
                 found.push(("L1", format!("not in step: {}", self.says(vs, vp))));
             }
             return;
         }
         let (last_s, last_p) = (self.last(Side::Salesforce), self.last(Side::Platform));
         let is = |last: Option<(u64, &Value)>| last.is_some_and(|(_, v)| alike(v, vs));
-        // A record that was a partner before may have said it.
-        let elsewhere = self.said_elsewhere(vs);
-        if !met && elsewhere.is_none() && !is(last_s) && !is(last_p) && (last_s.is_some() || last_p.is_some()) && !vs.is_blank() {
+        // A record that was a partner before may have said it; a whole record that wins brings what it holds; and where a side
+        // rewrites what it is sent and does not say so, its word is taken for a person's.
+        let own = |id: &str| Side::BOTH.iter().any(|s| self.pair.id(*s) == id);
+        let elsewhere = Side::BOTH.into_iter().filter_map(|s| self.said(s, vs)).any(|(id, _)| !own(&id));
+        let whole = self.world.settings.merge == Merge::Record
+            && last_p.is_some_and(|(_, v)| self.memory.kept(self.pair, self.names[0], Side::Platform, v));
+        let silent = self.world.settings.lowers && !self.world.settings.answers;
+        if !met && !elsewhere && !whole && !silent && !is(last_s) && !is(last_p) && (last_s.is_some() || last_p.is_some()) && !vs.is_blank()
+        {
             found.push(("S3", format!("{} is nobody's last word ({last_s:?}, {last_p:?})", self.says(vs, vp))));
         }
         for (side, last, other) in [(Side::Salesforce, last_s, last_p), (Side::Platform, last_p, last_s)] {
             let Some((lost_at, lost)) = last.filter(|(_, v)| !alike(v, vs)) else { continue };
-            let own = other.filter(|(_, v)| alike(v, vs)).map(|(at, _)| (side.other(), self.pair.id(side.other()).to_owned(), at));
-            let said = own.or_else(|| self.said_elsewhere(vs).filter(|(s, _, _)| *s == side.other()));
-            let superseded = said.is_some_and(|(there, id, at)| self.held_between(there, &id, lost, lost_at, at));
+            let said = self.said(side.other(), vs).or_else(|| other.map(|(at, _)| (self.pair.id(side.other()).to_owned(), at)));
+            let superseded = said.is_some_and(|(id, at)| self.held_between(side.other(), &id, lost, lost_at, at));
             let kept = self.memory.kept(self.pair, self.names[0], side, lost);
             let seen_at_a_meeting = met && self.memory.overwritten_with_a_row(self.pair, side, lost);
             let blanked_at_a_meeting = met && lost.is_blank();

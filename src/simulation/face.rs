@@ -168,12 +168,9 @@ impl Reader for Face {
     async fn poll(&self, asks: &[Ask], pages: mpsc::Sender<Page>) -> Result<Vec<Polled>, Fault> {
         let names: Vec<&str> = asks.iter().map(|a| a.object.as_str()).collect();
         let begun = self.begins("poll", &names.join(","));
-        match begun.fault {
-            Some(word @ (FaultWord::Refused | FaultWord::Budget | FaultWord::Credentials)) => {
-                self.ends(&begun);
-                return Err(fault_of(word));
-            }
-            _ => {}
+        if let Some(word @ (FaultWord::Refused | FaultWord::Budget | FaultWord::Credentials)) = begun.fault {
+            self.ends(&begun);
+            return Err(fault_of(word));
         }
         let mut ends = Vec::new();
         for ask in asks {

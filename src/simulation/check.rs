@@ -461,15 +461,15 @@ impl Entry<'_> {
             })
     }
 
-    /// Which record of that side said this value, and when: this one, or one that was the partner before.
-    fn said(&self, side: Side, value: &Value) -> Option<(String, u64)> {
+    /// Which records of that side said this value, and when: this one, or one that was the partner before.
+    fn said(&self, side: Side, value: &Value) -> Vec<(String, u64)> {
         let said = |h: &&Happened| {
             h.side == side
                 && h.kind == self.pair.kind
                 && !matches!(h.actor, Actor::Daemon { .. })
                 && matches!(&h.what, What::Set { field, value: v } if field == self.name(side) && alike(v, value))
         };
-        self.world.history.iter().rev().find(said).map(|h| (h.id.clone(), h.at))
+        self.world.history.iter().filter(said).map(|h| (h.id.clone(), h.at)).collect()
     }
 
     /// Whether the side showed the value at any moment from then to then.
@@ -534,7 +534,7 @@ impl Entry<'_> {
         // A record that was a partner before may have said it; a whole record that wins brings what it holds; and where a side
         // rewrites what it is sent and does not say so, its word is taken for a person's.
         let own = |id: &str| Side::BOTH.iter().any(|s| self.pair.id(*s) == id);
-        let elsewhere = Side::BOTH.into_iter().filter_map(|s| self.said(s, vs)).any(|(id, _)| !own(&id));
+        let elsewhere = Side::BOTH.into_iter().flat_map(|s| self.said(s, vs)).any(|(id, _)| !own(&id));
         let whole = self.world.settings.merge == Merge::Record
             && last_p.is_some_and(|(_, v)| self.memory.kept(self.pair, self.names[0], Side::Platform, v));
         let silent = self.world.settings.lowers && !self.world.settings.answers;
@@ -544,8 +544,9 @@ impl Entry<'_> {
         }
         for (side, last, other) in [(Side::Salesforce, last_s, last_p), (Side::Platform, last_p, last_s)] {
             let Some((lost_at, lost)) = last.filter(|(_, v)| !alike(v, vs)) else { continue };
-            let said = self.said(side.other(), vs).or_else(|| other.map(|(at, _)| (self.pair.id(side.other()).to_owned(), at)));
-            let superseded = said.is_some_and(|(id, at)| self.held_between(side.other(), &id, lost, lost_at, at));
+            let mut said = self.said(side.other(), vs);
+            said.extend(other.map(|(at, _)| (self.pair.id(side.other()).to_owned(), at)));
+            let superseded = said.iter().any(|(id, at)| self.held_between(side.other(), id, lost, lost_at, *at));
             let kept = self.memory.kept(self.pair, self.names[0], side, lost);
             let seen_at_a_meeting = met && self.memory.overwritten_with_a_row(self.pair, side, lost);
             let blanked_at_a_meeting = met && lost.is_blank();

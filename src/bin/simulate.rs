@@ -2,7 +2,7 @@
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
-use lockstep::simulation::{Script, Summary, bites, campaign, cells, play_alone, replaced, smallest, table};
+use lockstep::simulation::{MOST_SCHEDULES, Script, Summary, bites, campaign, cells, play_alone, replaced, smallest, table};
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
@@ -30,6 +30,9 @@ struct Args {
     /// Switches on the seeded bugs, one after the other, and tells after how many schedules each is caught
     #[arg(long)]
     teeth: bool,
+    /// A bug that so many schedules do not catch is not caught
+    #[arg(long, default_value_t = MOST_SCHEDULES)]
+    most: u64,
     /// Puts the table of `--teeth` in its place in this file
     #[arg(long, value_name = "FILE", requires = "teeth")]
     write: Option<std::path::PathBuf>,
@@ -75,7 +78,7 @@ fn main() -> ExitCode {
 }
 
 fn teeth(args: &Args) -> ExitCode {
-    let bites = bites(args.threads.unwrap_or(2));
+    let bites = bites(args.threads.unwrap_or(2), args.most);
     let table = table(&bites);
     print!("{table}");
     if let Some(path) = &args.write {

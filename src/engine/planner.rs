@@ -273,6 +273,10 @@ impl Planner<'_> {
 
     fn park_contested(&self) -> anyhow::Result<()> {
         let contested = self.store.take_contested_links(&self.mapping.object)?;
+        // The record they want is nobody's for now: not new either.
+        let wanted: Vec<_> =
+            contested.iter().map(|(_, platform)| (Side::Platform, platform.clone(), Situation::Contested.as_str(), false)).collect();
+        self.store.leave(&self.mapping.object, &wanted)?;
         let parked: Vec<_> = contested
             .into_iter()
             .map(|(salesforce, platform)| {

@@ -1,7 +1,7 @@
 //! Many schedules, and what they came to: edits, faults by cell, rules broken with seed and shrunk script.
 
-use super::face::{OPS, applies};
-use super::script::{FaultWord, Script};
+use super::face::applies;
+use super::script::{FaultWord, Op, Script};
 use super::world::Cell;
 use super::{play_alone, smallest};
 use crate::record::Side;
@@ -86,7 +86,7 @@ impl Summary {
 pub fn cells() -> BTreeSet<Cell> {
     let mut all = BTreeSet::new();
     for side in Side::BOTH {
-        for op in OPS {
+        for op in Op::ALL.map(Op::as_str) {
             for fault in FaultWord::ALL {
                 if applies(*fault, side, op) {
                     all.insert(Cell { fault: fault.as_str(), place: side.as_str(), op });

@@ -220,7 +220,9 @@ fn nothing_is_there_twice(world: &World, memory: &Memory, found: &mut Found) {
                 .filter(|h| h.kind == kind && h.side == side && h.what == What::Created && matches!(h.actor, Actor::Daemon { .. }))
             {
                 let lives = world.rec(side, kind, &made.id).is_some_and(|r| r.life == Life::Live);
-                if lives && !named.contains(made.id.as_str()) && !memory.parked(kind, side, &made.id) {
+                let of = world.rec(side, kind, &made.id).and_then(|r| r.fields.get(parent(side))).and_then(Value::as_text);
+                let orphan = of.is_some_and(|of| world.rec(side, Kind::Account, of).is_none_or(|r| r.life != Life::Live));
+                if lives && !orphan && !named.contains(made.id.as_str()) && !memory.parked(kind, side, &made.id) {
                     found.push(("S4", format!("{side} {} {} was made by us and belongs to nobody", kind.object(), made.id)));
                 }
             }
@@ -318,7 +320,9 @@ fn nothing_comes_back_unasked(world: &World, memory: &Memory, found: &mut Found)
                     What::Set { field, value } => {
                         let there = counterpart(made.side, field).unwrap_or_else(|| parent(made.side));
                         !world.history.iter().any(|d| {
-                            d.id == deleted.id
+                            // What was never known to have arrived was not there.
+                            let known = !matches!(d.actor, Actor::Daemon { intent } if memory.intents.get(&intent).is_some_and(|i| i.state != "done"));
+                            known && d.id == deleted.id
                                 && d.side == deleted.side
                                 && matches!(&d.what, What::Set { field, value: v } if field == there && alike(v, value))
                         })

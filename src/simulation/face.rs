@@ -89,8 +89,6 @@ pub fn applies(fault: FaultWord, side: Side, op: &str) -> bool {
     }
 }
 
-pub const OPS: [&str; 8] = ["identity", "schema", "poll", "get", "create", "update", "delete", "resolve"];
-
 fn fault_of(word: FaultWord) -> Fault {
     let (kind, code) = match word {
         FaultWord::Budget => (FaultKind::Budget, "budget"),
@@ -483,7 +481,11 @@ impl World {
             _ => {
                 let Some(id) = write.id.as_ref().map(|i| i.as_str().to_owned()) else { return Outcome::Missing };
                 let Some(rec) = self.rec(side, kind, &id).filter(|r| r.life == Life::Live) else { return Outcome::Missing };
-                if write.fields.iter().all(|(n, v)| rec.fields.get(n) == Some(v)) { self.done(side, kind, &id, write) } else { not_done() }
+                let shows = |n: &String, v: &Value| match (rec.fields.get(n), v) {
+                    (Some(Value::Text(held)), Value::Text(sent)) => held.eq_ignore_ascii_case(sent),
+                    (held, sent) => held == Some(sent),
+                };
+                if write.fields.iter().all(|(n, v)| shows(n, v)) { self.done(side, kind, &id, write) } else { not_done() }
             }
         }
     }

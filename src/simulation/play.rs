@@ -239,7 +239,7 @@ impl Play {
         options.approve = approve;
         match AssertUnwindSafe(engine.run(&options)).catch_unwind().await {
             Ok(report) => Ok(Ended::Report(Box::new(report?))),
-            Err(cause) if cause.is::<super::world::Crash>() => Ok(Ended::Died),
+            Err(cause) if cause.is::<crate::store::Crash>() => Ok(Ended::Died),
             Err(cause) => std::panic::resume_unwind(cause),
         }
     }

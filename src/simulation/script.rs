@@ -148,6 +148,52 @@ pub enum Event {
     },
     /// SIGTERM.
     Stop,
+    /// At the first call of this kind on this side, whatever its number.
+    Aimed {
+        side: Side,
+        op: Op,
+        trouble: Trouble,
+    },
+}
+
+/// What a call is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Op {
+    Identity,
+    Schema,
+    Poll,
+    Get,
+    Create,
+    Update,
+    Delete,
+    Resolve,
+}
+
+impl Op {
+    pub const ALL: [Self; 8] =
+        [Self::Identity, Self::Schema, Self::Poll, Self::Get, Self::Create, Self::Update, Self::Delete, Self::Resolve];
+
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Identity => "identity",
+            Self::Schema => "schema",
+            Self::Poll => "poll",
+            Self::Get => "get",
+            Self::Create => "create",
+            Self::Update => "update",
+            Self::Delete => "delete",
+            Self::Resolve => "resolve",
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Trouble {
+    Fault(FaultWord),
+    CrashBefore,
+    CrashAfter,
+    Stop,
 }
 
 macro_rules! words {
@@ -196,13 +242,17 @@ impl Script {
     #[must_use]
     pub fn of(seed: u64) -> Self {
         let mut dice = Dice::new(seed);
-        let rules = settings(&mut dice);
+        let mut rules = settings(&mut dice);
         let mut steps = Vec::new();
         for _ in 0..dice.roll(4) + 1 {
             steps.push(Step::Edit(edit(&mut dice)));
         }
         for _ in 0..dice.roll(4) + 2 {
-            steps.push(Step::Run { full: dice.chance(10), events: events(&mut dice) });
+            if dice.chance(50) {
+                aim(&mut dice, &mut rules, &mut steps);
+            } else {
+                steps.push(Step::Run { full: dice.chance(10), events: events(&mut dice) });
+            }
             for _ in 0..dice.roll(5) {
                 steps.push(Step::Edit(edit(&mut dice)));
             }
@@ -213,6 +263,55 @@ impl Script {
         }
         Self { seed, rules, steps }
     }
+}
+
+/// A run with trouble at one kind of call, and what has to come before it so that there is such a call.
+fn aim(dice: &mut Dice, rules: &mut Settings, steps: &mut Vec<Step>) {
+    let side = side(dice);
+    let op =
+        dice.pick(&[Op::ALL.as_slice(), &[Op::Create, Op::Update, Op::Delete, Op::Delete, Op::Resolve, Op::Resolve, Op::Get]].concat());
+    let faults: Vec<FaultWord> = FaultWord::ALL.iter().copied().filter(|f| super::face::applies(*f, side, op.as_str())).collect();
+    let trouble = match dice.roll(12) {
+        0 => Trouble::CrashBefore,
+        1 => Trouble::CrashAfter,
+        2 => Trouble::Stop,
+        _ => Trouble::Fault(dice.pick(&faults)),
+    };
+    let (kind, at, field) = (kind(dice), who(dice), 1);
+    let quiet = || Step::Run { full: false, events: Vec::new() };
+    match op {
+        Op::Create => steps.push(Step::Edit(Edit::Create { side: side.other(), kind: Kind::Account, twin: false })),
+        Op::Update | Op::Get => {
+            steps.push(quiet());
+            steps.push(Step::Edit(Edit::Set { side: side.other(), kind, who: at, field, how: How::Token }));
+        }
+        Op::Delete => {
+            match side {
+                Side::Platform => rules.on_salesforce_delete = OnSalesforceDelete::Delete,
+                Side::Salesforce => rules.on_platform_delete = OnPlatformDelete::Delete,
+            }
+            steps.push(quiet());
+            steps.push(Step::Edit(Edit::Delete { side: side.other(), kind: Kind::Contact, who: at }));
+            steps.push(Step::Edit(Edit::Delete { side: side.other(), kind: Kind::Account, who: at }));
+            if side == Side::Salesforce {
+                // What is missing from a list has to be missed twice.
+                steps.push(quiet());
+            }
+        }
+        Op::Resolve => {
+            let lost = dice.pick(&[FaultWord::LostAnswer, FaultWord::TimeoutBefore, FaultWord::Late]);
+            let op = dice.pick(&[Op::Create, Op::Update]);
+            steps.push(Step::Edit(Edit::Create { side: side.other(), kind: Kind::Account, twin: false }));
+            steps.push(Step::Edit(Edit::Set { side: side.other(), kind, who: at, field, how: How::Token }));
+            steps.push(Step::Run { full: false, events: vec![(0, Event::Aimed { side, op, trouble: Trouble::Fault(lost) })] });
+        }
+        Op::Identity | Op::Schema | Op::Poll => {}
+    }
+    let mut events = vec![(0, Event::Aimed { side, op, trouble })];
+    if dice.chance(20) {
+        events.push((0, Event::Meddle));
+    }
+    steps.push(Step::Run { full: false, events });
 }
 
 fn settings(dice: &mut Dice) -> Settings {

@@ -1,7 +1,7 @@
 //! Two systems as plain data, with everything that ever happened to them. The daemon sees them through `face.rs` only; the
 //! checks see all of it.
 
-use super::script::{Edit, Event, FaultWord, How, Kind, Settings};
+use super::script::{Edit, Event, FaultWord, How, Kind, Settings, Trouble};
 use crate::record::{Fields, Life, Side, Sides, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -588,14 +588,24 @@ impl World {
         self.deliver_late(number);
         self.tell(&format!("call {number}: {side} {op} {what}"));
         let mut begun = Begun::default();
+        if op == "get"
+            && let Some(at) = self.events.iter().position(|(_, e)| *e == Event::Meddle)
+        {
+            self.events.remove(at);
+            begun.meddle = true;
+        }
         let due: Vec<Event> = self.events.iter().filter(|(at, _)| *at == number).map(|(_, e)| *e).collect();
-        for event in due {
+        let aimed =
+            self.events.iter().position(|(_, e)| matches!(e, Event::Aimed { side: s, op: o, .. } if *s == side && o.as_str() == op));
+        // Once each.
+        let aimed = aimed.map(|at| self.events.remove(at).1);
+        for event in due.into_iter().filter(|e| !matches!(e, Event::Aimed { .. })).chain(aimed.map(unaimed)) {
             match event {
                 // Between our last look at a record and the write there is one call that nothing can close: what people do in
                 // it counts as done after it.
                 Event::Edit(edit) if matches!(op, "create" | "update" | "delete") => begun.edits.push(edit),
                 Event::Edit(edit) => self.edit(edit),
-                Event::Meddle => begun.meddle = true,
+                Event::Meddle => {}
                 Event::Fault(fault) => begun.fault = Some(fault),
                 Event::CrashAtCall { after: false } => {
                     self.count("crash-before", side.as_str(), op);
@@ -609,7 +619,7 @@ impl World {
                     self.count("stop", side.as_str(), op);
                     self.stop.cancel();
                 }
-                Event::CrashAtCommit { .. } => {}
+                Event::CrashAtCommit { .. } | Event::Aimed { .. } => {}
             }
         }
         begun
@@ -644,6 +654,16 @@ impl World {
     }
 }
 
+fn unaimed(event: Event) -> Event {
+    let Event::Aimed { trouble, .. } = event else { return event };
+    match trouble {
+        Trouble::Fault(fault) => Event::Fault(fault),
+        Trouble::CrashBefore => Event::CrashAtCall { after: false },
+        Trouble::CrashAfter => Event::CrashAtCall { after: true },
+        Trouble::Stop => Event::Stop,
+    }
+}
+
 /// What a call must know of its own fate.
 #[derive(Debug, Default, Clone)]
 pub struct Begun {
@@ -653,11 +673,8 @@ pub struct Begun {
     pub crash_after: bool,
 }
 
-/// The process is gone: nothing after this line runs.
-pub struct Crash;
-
 pub fn crash() -> ! {
-    std::panic::resume_unwind(Box::new(Crash))
+    std::panic::resume_unwind(Box::new(crate::store::Crash))
 }
 
 fn salesforce_id(kind: Kind, n: u64) -> String {

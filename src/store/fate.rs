@@ -2,6 +2,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// The process is gone: nothing after this runs. Thrown as a panic that no hook hears.
+pub struct Crash;
+
 /// Which commit from now is the last one, and whether it reaches the disk.
 #[derive(Debug, Default)]
 pub struct Fate {
@@ -43,7 +46,7 @@ impl Fate {
     fn die(&self) {
         self.left.store(0, Ordering::SeqCst);
         self.died.store(true, Ordering::SeqCst);
-        std::panic::resume_unwind(Box::new(crate::simulation::Crash))
+        std::panic::resume_unwind(Box::new(Crash))
     }
 }
 

@@ -346,7 +346,7 @@ impl Store {
         self.write(|tx| {
             let mut sum = Settled::default();
             for (stored, outcome) in outcomes {
-                settle_one(tx, run, &stored.intent, outcome, now, &mut sum)?;
+                settle_one(tx, run, stored, outcome, now, &mut sum)?;
             }
             Ok(sum)
         })
@@ -356,15 +356,16 @@ impl Store {
 fn settle_one(
     tx: &Transaction<'_>,
     run: i64,
-    intent: &Intent,
+    stored: &StoredIntent,
     outcome: &Outcome,
     now: DateTime<Utc>,
     sum: &mut Settled,
 ) -> anyhow::Result<()> {
+    let intent = &stored.intent;
     match outcome {
         Outcome::Done { id, record, steps } => {
             let answer = record.as_ref().map(|r| &r.fields);
-            if let Err(contest) = carried_out(tx, run, intent, id, answer, now)? {
+            if let Err(contest) = carried_out(tx, run, stored, id, answer, now)? {
                 sum.rejected += 1;
                 super::quarantine::put(tx, run, intent, "contested", &contest, None, now)?;
                 return close(tx, intent, IntentState::Rejected, None, Some(("contested", &contest)), steps, now);
@@ -487,11 +488,12 @@ fn close(
 fn carried_out(
     tx: &Transaction<'_>,
     run: i64,
-    intent: &Intent,
+    stored: &StoredIntent,
     id: &RecordId,
     answer: Option<&Fields>,
     now: DateTime<Utc>,
 ) -> anyhow::Result<Result<(), String>> {
+    let intent = &stored.intent;
     let object = intent.object.as_str();
     match intent.verb {
         Verb::Create | Verb::Link => {
@@ -511,12 +513,17 @@ fn carried_out(
             }
             if intent.verb == Verb::Create && !seeded!(WholeAnswerIsBase) {
                 unfill(&mut bases[intent.side], intent);
+                if stored.run != run {
+                    keep_as_sent(&mut bases[intent.side], intent);
+                }
             }
             for side in Side::BOTH {
                 set_base(tx, link, side, &bases[side], unconfirmed && side == intent.side)?;
                 tx.prepare_cached("DELETE FROM staged_key WHERE object = ?1 AND id = ?2")?
                     .execute(params![object, ids[Side::Platform].as_str()])?;
-                if intent.verb == Verb::Create && side == intent.side {
+                // What was read of it since says more than what was sent.
+                let read_since = stored.run != run && answer.is_none();
+                if intent.verb == Verb::Create && side == intent.side && !read_since {
                     restage(tx, run, object, side, ids[side], link, &bases[side], answer, &intent.fields)?;
                 }
                 consume(tx, object, side, ids[side].as_str(), link)?;
@@ -667,6 +674,27 @@ fn unfill(base: &mut Fields, intent: &Intent) {
     let ours = |name: &String| intent.fields.contains_key(name) || intent.key.as_ref().is_some_and(|(key, _)| key == name);
     for (_, value) in base.iter_mut().filter(|(name, value)| !ours(name) && !value.is_blank()) {
         *value = Value::Null;
+    }
+}
+
+/// A create of an earlier run that was only now found out about: what the side holds otherwise than it was sent, and not only
+/// written otherwise, is the edit of somebody who was quicker than our look.
+fn keep_as_sent(base: &mut Fields, intent: &Intent) {
+    for (name, sent) in intent.fields.iter().filter(|(_, sent)| sent.as_rows().is_none()) {
+        if let Some(held) = base.get_mut(name)
+            && !alike(held, sent)
+        {
+            held.clone_from(sent);
+        }
+    }
+}
+
+/// Sides trim, and change case.
+fn alike(held: &Value, sent: &Value) -> bool {
+    let plain = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
+    match (held, sent) {
+        (Value::Text(held), Value::Text(sent)) => plain(held) == plain(sent),
+        (held, sent) => held == sent,
     }
 }
 

@@ -34,7 +34,7 @@ pub use census::{CensusCounts, Seen, Unseen};
 pub use conflicts::ConflictRow;
 pub use evidence::LicensesShown;
 #[cfg(any(test, feature = "simulation"))]
-pub use fate::Fate;
+pub use fate::{Crash, Fate};
 pub use frozen::FrozenRow;
 pub use hold::{Apart, Approval, HoldRow, HoldSample};
 pub use journal::{Settled, StoredIntent, Wrote};

@@ -60,6 +60,7 @@ mod on {
         BlanksWin = "blanks-win" in "engine/diff": "at a first meeting Salesforce's blanks overwrite";
         AnyDirection = "any-direction" in "engine/diff": "fields that travel one way travel both ways";
         EditIsAnOldBlank = "edit-is-an-old-blank" in "engine/diff": "an edit made while a field was hidden is no news when it can be read again";
+        MadeBlanksStay = "made-blanks-stay" in "engine/diff": "a field that could not be read when its record was made in Salesforce is never filled";
         MergeIsDelete = "merge-is-delete" in "engine/decide": "a merged record counts as deleted";
         LoserIsForgotten = "loser-is-forgotten" in "engine/decide": "the link of a merged record goes, and its partner is new";
         GraveRobber = "grave-robber" in "engine/decide": "what was deleted on the platform is made again";
@@ -69,6 +70,7 @@ mod on {
         UnsentIsUnknown = "unsent-is-unknown" in "engine/decide": "what a create did not send was never agreed on";
         WinnerUnseen = "winner-unseen" in "engine/decide": "a whole record wins without a row for what lost";
         PlansInDoubt = "plans-in-doubt" in "engine/planner": "what an unknown create may have made counts as new";
+        ClaimedIsNew = "claimed-is-new" in "engine/planner": "what parked Salesforce records want counts as new";
         NobodyWakes = "nobody-wakes" in "engine/run": "children that wait are not looked at again";
         HalfPicture = "half-picture" in "engine/run": "planned on although a side could not be read";
         NoRecovery = "no-recovery" in "engine/recover": "unknown outcomes are never looked up";
@@ -81,6 +83,8 @@ mod on {
         GuardForgetsTheDay = "guard-forgets-the-day" in "engine/guard": "each run is counted for itself";
         BaseFromSent = "base-from-sent" in "store/journal": "the base takes what was sent, not what the side answered";
         WholeAnswerIsBase = "whole-answer-is-base" in "store/journal": "what a create did not send is agreed on as answered";
+        LateAnswerIsBase = "late-answer-is-base" in "store/journal": "what a late look at a create finds is agreed on, whoever wrote it";
+        SentOverRead = "sent-over-read" in "store/journal": "without an answer, what was sent stands over what was read since";
         PromisesDropped = "promises-dropped" in "store/journal": "a new run forgets what the last one promised";
         ConflictUnkept = "conflict-unkept" in "store/journal": "a clash is decided and no row keeps the loser";
         MarkForgotten = "mark-forgotten" in "store/journal": "the link of a record deleted in Salesforce stays as it was";

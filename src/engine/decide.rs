@@ -22,14 +22,25 @@ pub struct Ground<'a> {
     pub links: &'a dyn Translate,
     /// Match keys hit by an unlinked Salesforce record.
     pub candidates: Vec<Candidate>,
-    /// The survivor of a merge has a link of its own.
-    pub survivor_linked: bool,
+    /// How the survivor of a merge stands.
+    pub survivor: Survivor,
     /// Other platform records refer to this one: it is never deleted.
     pub referred_to: bool,
     /// The first contact of an order's account, where the rules fall back on it.
     pub first_contact: Option<String>,
     /// For intents that must name the time they were planned at.
     pub now: &'a str,
+}
+
+/// The record that lives on after a merge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Survivor {
+    /// It has a link of its own.
+    Linked,
+    /// It has none: the loser's goes to it.
+    Free,
+    /// Salesforce does not show it: deleted since, or not yet here.
+    Unseen,
 }
 
 /// What becomes of a pair.
@@ -116,16 +127,24 @@ pub fn decide_but(pair: &PairRead, ground: &Ground<'_>, still: &mut Still<'_>, m
 fn linked(pair: &PairRead, link: &Link, ground: &Ground<'_>, still: &mut Still<'_>, mint: &mut dyn FnMut() -> String) -> Decision {
     let local = |verb, side, situation| Decision::one(bare(ground, link, verb, side, situation));
     if let Some(Life::MergedInto(survivor)) = pair.staged.salesforce.as_ref().map(|r| &r.life).filter(|_| !seeded!(MergeIsDelete)) {
-        if ground.survivor_linked {
-            if seeded!(LoserIsForgotten) {
+        if seeded!(LoserIsForgotten) && ground.survivor == Survivor::Linked {
+            return local(Verb::Forget, Side::Salesforce, Situation::Merged);
+        }
+        // Without the survivor's place to go to, the loser's platform record stays, and its link with it: without one it would
+        // be new, and made again.
+        match (ground.survivor, link.state, seen(pair.staged.platform.as_ref())) {
+            (Survivor::Free, _, _) => {}
+            (Survivor::Linked | Survivor::Unseen, LinkState::Buried, _) | (Survivor::Linked | Survivor::Unseen, _, Seen::Gone) => {
                 return local(Verb::Forget, Side::Salesforce, Situation::Merged);
             }
-            // The loser's platform record stays, and its link with it: without one it would be new, and made again.
-            return match (link.state, seen(pair.staged.platform.as_ref())) {
-                (LinkState::Buried, _) | (_, Seen::Gone) => local(Verb::Forget, Side::Salesforce, Situation::Merged),
-                (LinkState::Live, Seen::Same | Seen::Changed) => local(Verb::Mark, Side::Salesforce, Situation::Merged),
-                (LinkState::DeletedInSalesforce, Seen::Same | Seen::Changed) => Decision::only(Situation::Merged, Rest::Left),
-            };
+            (Survivor::Linked, LinkState::Live, _) => return local(Verb::Mark, Side::Salesforce, Situation::Merged),
+            (Survivor::Unseen, LinkState::Live, _) => {
+                let message = format!("merged into {survivor}, which Salesforce does not show");
+                return Decision::parked(Situation::Merged, "survivor-not-seen", message);
+            }
+            (Survivor::Linked | Survivor::Unseen, LinkState::DeletedInSalesforce, _) => {
+                return Decision::only(Situation::Merged, Rest::Left);
+            }
         }
         let mut intent = bare(ground, link, Verb::Repoint, Side::Salesforce, Situation::Merged);
         intent.fields.insert("Id".to_owned(), Value::text(survivor.as_str()));

@@ -98,12 +98,15 @@ fn first_match(entry: &Entry, mapping: &Mapping, sight: &Sight<'_>, now: &Sides<
         (true, _) => {}
     }
     if !seeded!(BlanksWin) && !entry.salesforce.is_empty() && blank(&now.salesforce) && !blank(&now.platform) {
-        // Written there since the two were linked, while Salesforce's field could not be read: that is an edit, not an old blank.
-        let known = entry.platform.iter().map(|n| sight.base.platform.get(n)).collect::<Option<Vec<_>>>();
-        let edited = !seeded!(EditIsAnOldBlank) && known.is_some_and(|base| !base.into_iter().eq(now.platform.iter()));
+        // One side was seen since the two are linked, and tells whose news it is: the platform moved, or Salesforce, which was
+        // blank all the time, did not. That is an edit, made while the other field could not be read, and not an old blank.
+        let known = |names: &[String], base: &Fields| names.iter().map(|n| base.get(n).cloned()).collect::<Option<Vec<_>>>();
+        let edited = !seeded!(EditIsAnOldBlank)
+            && (known(&entry.platform, sight.base.platform).is_some_and(|base| base != now.platform)
+                || known(&entry.salesforce, sight.base.salesforce).is_some_and(|base| base == now.salesforce));
         // A record that we made from the platform's has no old blanks of its own either.
         let planted = sight.schema.salesforce.planted.as_ref().and_then(|name| sight.now.salesforce.get(name));
-        let made = planted.is_some_and(|value| !value.is_blank());
+        let made = !seeded!(MadeBlanksStay) && planted.is_some_and(|value| !value.is_blank());
         let fill = (mapping.fill_salesforce_blanks || edited || made) && entry.direction.to_salesforce() && entry.lens.two_way();
         return if fill { write(entry, sight, now, Side::Salesforce) } else { Look::Advance { agreed: false } };
     }

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use super::decide::{Decision, Ground, Rest, decide};
+use super::decide::{Decision, Ground, Rest, Survivor, decide};
 use super::native::native_fields;
 use crate::connectors::{FieldInfo, Schema};
 use crate::plan::{Situation, Verb};
@@ -102,7 +102,7 @@ fn decided(rules: &Rules, object: &str, pair: &PairRead, candidates: Vec<Candida
         schema: Sides::new(&salesforce, &platform),
         links: &Linked,
         candidates,
-        survivor_linked: false,
+        survivor: Survivor::Free,
         referred_to: false,
         first_contact: None,
         now: "2026-11-24T10:00:00Z",

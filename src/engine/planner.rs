@@ -1,7 +1,7 @@
 //! Planning one object: pairs with news are read in batches, decided, and written down as intents. Nothing is sent.
 
 use super::{
-    decide::{Decision, Ground, Rest, Still, decide_but, references, salesforce_keys, survivor},
+    decide::{Decision, Ground, Rest, Still, Survivor, decide_but, references, salesforce_keys, survivor},
     fight::Lately,
     native::{LINES, planted_on_platform, platform_id_of},
     provision::contact,
@@ -104,7 +104,8 @@ impl Planner<'_> {
                 lately: Some(Lately { wrote: &wrote, hour_ago: &looks.hour_ago, forgiven: of_link.and_then(|id| looks.forgiven.get(&id)) }),
                 ..Still::default()
             };
-            let decision = self.decide(pair, &links, looks, &mut still)?;
+            let (decision, claimed) = self.decide(pair, &links, looks, &mut still)?;
+            parked.extend(self.claimed(&claimed));
             let decision = if looks.restored { self.made_again(decision, pair)? } else { decision };
             if let Some(link) = of_link {
                 fought.extend(still.fought.into_iter().map(|one| (link, one)));
@@ -187,14 +188,15 @@ impl Planner<'_> {
         self.store.links_for(&wanted)
     }
 
-    fn decide(&self, pair: &PairRead, links: &Links, looks: &Looks, still: &mut Still<'_>) -> anyhow::Result<Decision> {
+    /// Also answers the platform records that an ambiguous one may be meant by.
+    fn decide(&self, pair: &PairRead, links: &Links, looks: &Looks, still: &mut Still<'_>) -> anyhow::Result<(Decision, Vec<RecordId>)> {
         let mut ground = Ground {
             rules: self.rules,
             mapping: self.mapping,
             schema: self.schema,
             links,
             candidates: Vec::new(),
-            survivor_linked: false,
+            survivor: Survivor::Free,
             referred_to: false,
             first_contact: None,
             now: &looks.now,
@@ -208,14 +210,24 @@ impl Planner<'_> {
             }
             (Some(link), Some(row)) if row.life != Life::Live => {
                 if let Some(survivor) = survivor(pair) {
-                    ground.survivor_linked = self.store.link(&self.mapping.object, Side::Salesforce, survivor.as_str())?.is_some();
+                    let (object, id) = (self.mapping.object.as_str(), survivor.as_str());
+                    ground.survivor = if self.store.link(object, Side::Salesforce, id)?.is_some() {
+                        Survivor::Linked
+                    } else if self.store.staged_fields(object, Side::Salesforce, id)?.is_some() {
+                        Survivor::Free
+                    } else {
+                        Survivor::Unseen
+                    };
                 }
                 ground.referred_to =
                     self.mapping.on_salesforce_delete == OnSalesforceDelete::Delete && self.referred_to(link.platform_id.as_str())?;
             }
             _ => {}
         }
-        Ok(decide_but(pair, &ground, still, &mut mint))
+        let decision = decide_but(pair, &ground, still, &mut mint);
+        // One candidate is a partner; several are a question.
+        let claimed = if ground.candidates.len() > 1 { ground.candidates.into_iter().map(|c| c.row.id).collect() } else { Vec::new() };
+        Ok((decision, claimed))
     }
 
     fn candidates(&self, row: &crate::store::StagedRow, ground: &Ground<'_>) -> anyhow::Result<Vec<Candidate>> {
@@ -272,21 +284,29 @@ impl Planner<'_> {
     }
 
     fn park_contested(&self) -> anyhow::Result<()> {
-        let contested = self.store.take_contested_links(&self.mapping.object)?;
-        // The record they want is nobody's for now: not new either.
-        let wanted: Vec<_> =
-            contested.iter().map(|(_, platform)| (Side::Platform, platform.clone(), Situation::Contested.as_str(), false)).collect();
-        self.store.leave(&self.mapping.object, &wanted)?;
-        let parked: Vec<_> = contested
-            .into_iter()
-            .map(|(salesforce, platform)| {
-                let message =
-                    format!("several Salesforce records match platform record {platform}; plant the right id in it, or merge them");
-                let (situation, code) = (Situation::Ambiguous, "ambiguous".to_owned());
-                ToPark { side: Side::Salesforce, id: salesforce, situation, code, message, field: None }
-            })
-            .collect();
+        let mut parked = Vec::new();
+        for (salesforce, platform) in self.store.take_contested_links(&self.mapping.object)? {
+            let message = format!("several Salesforce records match platform record {platform}; plant the right id in it, or merge them");
+            parked.extend(self.claimed(std::slice::from_ref(&platform)));
+            let (situation, code) = (Situation::Ambiguous, "ambiguous".to_owned());
+            parked.push(ToPark { side: Side::Salesforce, id: salesforce, situation, code, message, field: None });
+        }
         self.store.park(self.run, &self.mapping.object, &parked, self.now)
+    }
+
+    /// Platform records that may be somebody's partner are not new: where new ones are made in Salesforce, they are parked
+    /// with those who want them.
+    fn claimed(&self, ids: &[RecordId]) -> Vec<ToPark> {
+        let made = self.mapping.create.in_salesforce() && !seeded!(ClaimedIsNew);
+        let park = |id: &RecordId| ToPark {
+            side: Side::Platform,
+            id: id.clone(),
+            situation: Situation::Ambiguous,
+            code: "ambiguous".to_owned(),
+            message: "a Salesforce record matches it, and not it alone; plant the right id in it, or merge".to_owned(),
+            field: None,
+        };
+        ids.iter().filter(|_| made).map(park).collect()
     }
 }
 

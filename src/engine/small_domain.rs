@@ -1,7 +1,7 @@
 //! The small domain, whole: every state of a link against everything the two sides can show, under every delete policy,
 //! and every three-way case of one field under every conflict rule. What must hold is said apart from the code it checks.
 
-use super::decide::{Decision, Ground, Rest, decide};
+use super::decide::{Decision, Ground, Rest, Survivor, decide};
 use crate::connectors::{FieldInfo, Schema};
 use crate::plan::{Situation, Verb};
 use crate::record::{FieldType, Fields, Life, RecordId, Side, Sides, Value};
@@ -79,7 +79,7 @@ fn link(object: &str, state: LinkState) -> Link {
     Link { id: 1, object: object.to_owned(), salesforce_id: "001D000000IqhSLIAZ".into(), platform_id: "7".into(), state }
 }
 
-fn run(rules: &Rules, pair: &PairRead, survivor_linked: bool, referred_to: bool) -> Decision {
+fn run(rules: &Rules, pair: &PairRead, survivor: Survivor, referred_to: bool) -> Decision {
     let (salesforce, platform) =
         (schema(&["Name", "Phone", "Lockstep_Id__c"], "Lockstep_Id__c"), schema(&["name", "phone", "code"], "code"));
     let ground = Ground {
@@ -88,7 +88,7 @@ fn run(rules: &Rules, pair: &PairRead, survivor_linked: bool, referred_to: bool)
         schema: Sides::new(&salesforce, &platform),
         links: &Links::default(),
         candidates: Vec::new(),
-        survivor_linked,
+        survivor,
         referred_to,
         first_contact: None,
         now: "2026-11-24T10:00:00Z",
@@ -110,7 +110,9 @@ fn every_state_of_a_linked_pair_has_one_sound_decision() {
                 for state in [LinkState::Live, LinkState::Buried, LinkState::DeletedInSalesforce] {
                     for salesforce in lives() {
                         for platform in [None, Some(Life::Live), Some(Life::Deleted)] {
-                            for (survivor_linked, referred_to) in [(false, false), (true, false), (false, true)] {
+                            for (survivor, referred_to) in
+                                [(Survivor::Free, false), (Survivor::Linked, false), (Survivor::Unseen, false), (Survivor::Free, true)]
+                            {
                                 let mut mapping = mapping(object, Conflict::Salesforce);
                                 mapping.on_salesforce_delete = on_salesforce;
                                 mapping.on_platform_delete = on_platform;
@@ -121,7 +123,7 @@ fn every_state_of_a_linked_pair_has_one_sound_decision() {
                                     base: Sides::new(Some(fields(Side::Salesforce, "old", "1")), Some(fields(Side::Platform, "old", "1"))),
                                     staged: Sides::new(news(Side::Salesforce, &salesforce), news(Side::Platform, &platform)),
                                 };
-                                let decision = run(&rules, &pair, survivor_linked, referred_to);
+                                let decision = run(&rules, &pair, survivor, referred_to);
                                 seen.insert(decision.situation);
                                 let what = format!("{object} {state:?} {salesforce:?} {platform:?} → {decision:?}");
                                 for intent in &decision.intents {
@@ -209,7 +211,7 @@ fn every_three_way_case_ends_where_the_policy_says() {
                                 Some(row(Side::Platform, Life::Live, fields(Side::Platform, platform, phone_p))),
                             ),
                         };
-                        let decision = run(&rules, &pair, false, false);
+                        let decision = run(&rules, &pair, Survivor::Free, false);
                         let mut now = Sides::new(fields(Side::Salesforce, salesforce, phone_s), fields(Side::Platform, platform, phone_p));
                         let mut conflicts = 0;
                         for intent in &decision.intents {

@@ -18,6 +18,11 @@ pub const FALLBACK: Advice =
 const TABLE: &[(&str, &str, &str)] = &[
     // ── ours: matching ──
     ("ambiguous", "merge the records on the platform, or write the Salesforce id into the right one", "one match instead of several"),
+    (
+        "survivor-not-seen",
+        "look at the record it was merged into: restore it, or delete the partner on the platform",
+        "the surviving record",
+    ),
     ("contested", "find out which of the two pairs is right and correct the planted id of the other", "one claim instead of two"),
     ("filter", "correct the filter in the rules, or the field it looks at", "a filter that can be judged"),
     ("several-by-key", "delete or merge the records with the same external id in Salesforce", "one record with its key"),

@@ -93,7 +93,7 @@ impl Play {
                 Step::Edit(edit) if script.rules.filled || !first => self.world(|w| w.edit(*edit)),
                 // An empty platform: before the first run people work in Salesforce only.
                 Step::Edit(edit) => self.world(|w| {
-                    if !super::script_side_is_platform(*edit) {
+                    if !edit.on_platform() {
                         w.edit(*edit);
                     }
                 }),
@@ -119,8 +119,8 @@ impl Play {
         });
         // What the lookback cannot reach is for the census or a full re-sync to find.
         let late = script.steps.iter().any(|s| match s {
-            Step::Edit(e) => super::needs_whole(*e),
-            Step::Run { events, .. } => events.iter().any(|(_, e)| matches!(e, Event::Edit(e) if super::needs_whole(*e))),
+            Step::Edit(e) => e.needs_whole(),
+            Step::Run { events, .. } => events.iter().any(|(_, e)| matches!(e, Event::Edit(e) if e.needs_whole())),
             Step::Wait(_) => false,
         });
         let mut last = None;

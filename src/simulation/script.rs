@@ -103,6 +103,22 @@ pub enum Edit {
     Heal,
 }
 
+impl Edit {
+    #[must_use]
+    pub const fn on_platform(self) -> bool {
+        matches!(
+            self,
+            Self::Create { side: Side::Platform, .. } | Self::Set { side: Side::Platform, .. } | Self::Delete { side: Side::Platform, .. }
+        )
+    }
+
+    /// What a delta cannot show: a commit older than the lookback, a field that may be read again.
+    #[must_use]
+    pub const fn needs_whole(self) -> bool {
+        matches!(self, Self::Late { .. } | Self::Hide { .. })
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Kind {
     Account,

@@ -513,7 +513,7 @@ fn carried_out(
             }
             if intent.verb == Verb::Create && !seeded!(WholeAnswerIsBase) {
                 unfill(&mut bases[intent.side], intent);
-                if stored.run != run {
+                if stored.run != run && !seeded!(LateAnswerIsBase) {
                     keep_as_sent(&mut bases[intent.side], intent);
                 }
             }
@@ -522,7 +522,7 @@ fn carried_out(
                 tx.prepare_cached("DELETE FROM staged_key WHERE object = ?1 AND id = ?2")?
                     .execute(params![object, ids[Side::Platform].as_str()])?;
                 // What was read of it since says more than what was sent.
-                let read_since = stored.run != run && answer.is_none();
+                let read_since = stored.run != run && answer.is_none() && !seeded!(SentOverRead);
                 if intent.verb == Verb::Create && side == intent.side && !read_since {
                     restage(tx, run, object, side, ids[side], link, &bases[side], answer, &intent.fields)?;
                 }

@@ -5,9 +5,9 @@ use super::{Store, links::count};
 impl Store {
     /// What is wrong with the file; nothing, if all is well. SQLite's own checks and ours: base ⇔ link ⇔ intent.
     pub fn soundness(&self) -> anyhow::Result<Vec<String>> {
-        const OURS: [(&str, &str); 4] = [
+        const OURS: [(&str, &str); 6] = [
             (
-                "a live link without both bases",
+                "a link without two bases",
                 "SELECT object || ' ' || salesforce_id || ' = ' || platform_id FROM link l
                  WHERE (SELECT count(*) FROM base b WHERE b.link_id = l.id) <> 2",
             ),
@@ -16,12 +16,21 @@ impl Store {
                 "SELECT 'intent ' || id FROM intent WHERE state IN ('promised', 'unknown') AND run_id NOT IN (SELECT id FROM run)",
             ),
             (
+                "an open promise about a link that is gone",
+                "SELECT 'intent ' || id FROM intent i WHERE state IN ('promised', 'unknown') AND link_id IS NOT NULL
+                 AND NOT EXISTS (SELECT 1 FROM link l WHERE l.id = i.link_id)",
+            ),
+            (
+                "a create that is done, and no trace of a link",
+                "SELECT 'intent ' || id FROM intent WHERE verb = 'create' AND state = 'done' AND (salesforce_id IS NULL OR platform_id IS NULL)",
+            ),
+            (
                 "an outcome without its time",
                 "SELECT 'intent ' || id || ' ' || state FROM intent WHERE state IN ('done', 'rejected', 'dropped') AND settled_at IS NULL",
             ),
             (
-                "a record in quarantine that nobody shows",
-                "SELECT object || ' ' || side || ' ' || id FROM quarantine q WHERE q.attempts < 1",
+                "a run that never ended, and not the last",
+                "SELECT 'run ' || id FROM run WHERE outcome IS NULL AND id < (SELECT max(id) FROM run)",
             ),
         ];
         self.read(|c| {

@@ -85,6 +85,7 @@ mod on {
         WholeAnswerIsBase = "whole-answer-is-base" in "store/journal": "what a create did not send is agreed on as answered";
         LateAnswerIsBase = "late-answer-is-base" in "store/journal": "what a late look at a create finds is agreed on, whoever wrote it";
         SentOverRead = "sent-over-read" in "store/journal": "without an answer, what was sent stands over what was read since";
+        LivingForgotten = "living-forgotten" in "store/journal": "a record that lives on when its link goes is forgotten with it";
         PromisesDropped = "promises-dropped" in "store/journal": "a new run forgets what the last one promised";
         ConflictUnkept = "conflict-unkept" in "store/journal": "a clash is decided and no row keeps the loser";
         MarkForgotten = "mark-forgotten" in "store/journal": "the link of a record deleted in Salesforce stays as it was";

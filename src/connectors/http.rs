@@ -10,6 +10,7 @@ use chrono::{DateTime, NaiveDateTime, Utc};
 use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Method, StatusCode, Url};
 use serde::de::DeserializeOwned;
+use serde_json::Value as J;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::Mutex;
@@ -308,6 +309,80 @@ impl Bucket {
     }
 }
 
+/// What a read answered, and the server's clock while it did.
+#[derive(Debug)]
+pub struct Reply {
+    pub json: J,
+    pub date: Option<DateTime<Utc>>,
+}
+
+/// Reads, repeating what failed in passing. A body that is cut off or a proxy's page is usually good a moment later; twice
+/// more, then it is the answer. A refusal (`T`) is an answer.
+pub async fn retry_reply<T, F, Fut>(once: F) -> Result<Result<Reply, T>, Fault>
+where
+    F: Fn() -> Fut,
+    Fut: Future<Output = Result<Result<Answer, T>, Fault>>,
+{
+    let read = || {
+        let answered = once();
+        async {
+            match answered.await? {
+                Ok(answer) => answer.json().map(|json| Ok(Reply { json, date: answer.date() })),
+                Err(refused) => Ok(Err(refused)),
+            }
+        }
+    };
+    let mut again = 2;
+    loop {
+        match retry_read(&read).await {
+            Err(fault) if fault.kind == FaultKind::Answer && again > 0 => {
+                again -= 1;
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+            ended => return ended,
+        }
+    }
+}
+
+/// A write that was certainly not carried out is sent again so often within one call.
+const RESENDS: u32 = 3;
+/// The longest wait inside a run; what is longer is for the next one.
+pub const RESEND_WAIT_MAX_S: u64 = 30;
+
+/// Writes once. What certainly was not carried out (no connection, too many calls) is sent again a few times; what may have
+/// been is a `FaultKind::Unknown`. An empty body is null. A refusal (`T`) is an answer.
+pub async fn write_once<T, F, Fut>(once: F) -> Result<Result<J, T>, Fault>
+where
+    F: Fn() -> Fut,
+    Fut: Future<Output = Result<Result<Answer, T>, Fault>>,
+{
+    let mut tries = 0;
+    loop {
+        let fault = match once().await {
+            Ok(Ok(answer)) if answer.body.iter().all(u8::is_ascii_whitespace) => return Ok(Ok(J::Null)),
+            // Status and body disagree, so nobody knows who answered.
+            Ok(Ok(answer)) => return answer.json().map(Ok).map_err(|f| Fault { kind: FaultKind::Unknown, ..f }),
+            Ok(Err(refused)) => return Ok(Err(refused)),
+            Err(fault) => fault,
+        };
+        let wait_s = fault.retry_after_s.unwrap_or(1 << tries);
+        let safe = matches!(fault.kind, FaultKind::Retry | FaultKind::BackOff);
+        if !safe || tries >= RESENDS || wait_s > RESEND_WAIT_MAX_S {
+            return Err(fault);
+        }
+        tries += 1;
+        tokio::time::sleep(Duration::from_secs(wait_s)).await;
+    }
+}
+
+/// Which counter a call moves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counted {
+    Data,
+    /// Log-in, identity, preflight, definitions that are kept for a while.
+    Other,
+}
+
 /// Calls made and the allowance as the side last told it.
 #[derive(Debug)]
 pub struct Counters {
@@ -326,6 +401,13 @@ impl Default for Counters {
 }
 
 impl Counters {
+    pub fn count(&self, counted: Counted) {
+        match counted {
+            Counted::Data => self.data(),
+            Counted::Other => self.other(),
+        }
+    }
+
     pub fn data(&self) {
         self.data.fetch_add(1, Ordering::Relaxed);
     }

@@ -29,7 +29,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
@@ -54,6 +54,38 @@ const LEAVE_MS: u64 = 250;
 /// When the port cannot be bound.
 pub async fn listen(port: u16) -> io::Result<TcpListener> {
     TcpListener::bind(("127.0.0.1", port)).await
+}
+
+/// A running server; it ends when this is dropped.
+pub struct Running {
+    /// `http://127.0.0.1:<port>`
+    pub url: String,
+    stop: CancellationToken,
+    served: tokio::task::JoinHandle<io::Result<()>>,
+    _guard: DropGuard,
+}
+
+impl Running {
+    /// Serves `router` on loopback; port 0 takes any free one.
+    ///
+    /// # Errors
+    /// When the port cannot be bound.
+    pub async fn start(port: u16, router: Router, wire: Wire) -> io::Result<Self> {
+        let listener = listen(port).await?;
+        let url = format!("http://{}", listener.local_addr()?);
+        let stop = CancellationToken::new();
+        let served = tokio::spawn(serve(listener, router, wire, stop.clone()));
+        Ok(Self { url, _guard: stop.clone().drop_guard(), stop, served })
+    }
+
+    /// Ends it and waits until it has ended.
+    ///
+    /// # Errors
+    /// When the listener had failed.
+    pub async fn stop(self) -> io::Result<()> {
+        self.stop.cancel();
+        self.served.await.map_err(io::Error::other)?
+    }
 }
 
 /// Serves `router` until `stop` is cancelled; calls in flight get a quarter of a second.

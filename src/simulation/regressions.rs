@@ -47,6 +47,21 @@ pub const REGRESSIONS: &[Regression] = &[
         bug: Bug::ClaimedIsNew,
         script: r#"{"seed":703,"rules":{"conflict":"salesforce","merge":"field","drift":"ignore","create":"both","on_salesforce_delete":"delete","on_platform_delete":"delete","fill_blanks":false,"filled":false,"trigger":false,"lowers":false,"answers":true,"tight":false},"steps":[{"Edit":{"Create":{"side":"salesforce","kind":"Account","twin":true}}},{"Run":{"full":false,"events":[[5,{"Fault":"breaks-off"}]]}},{"Edit":{"Create":{"side":"platform","kind":"Account","twin":true}}},{"Edit":{"Create":{"side":"salesforce","kind":"Account","twin":true}}}]}"#,
     },
+    Regression {
+        what: "a record with an open clash was never made again after its partner was deleted",
+        bug: Bug::LivingForgotten,
+        script: r#"{"seed":411,"rules":{"conflict":"manual","merge":"field","drift":"ignore","create":"both","on_salesforce_delete":"delete","on_platform_delete":"keep","fill_blanks":false,"filled":true,"trigger":false,"lowers":false,"answers":true,"tight":false},"steps":[{"Edit":{"Create":{"side":"salesforce","kind":"Account","twin":false}}},{"Run":{"full":false,"events":[]}},{"Edit":{"Set":{"side":"platform","kind":"Account","who":1,"field":1,"how":"Token"}}},{"Run":{"full":false,"events":[[0,"Meddle"]]}},{"Edit":{"Delete":{"side":"platform","kind":"Account","who":2}}}]}"#,
+    },
+    Regression {
+        what: "a record that was restored before the lost answer to the deletion of its partner was known stayed without one",
+        bug: Bug::LivingForgotten,
+        script: r#"{"seed":967,"rules":{"conflict":"salesforce","merge":"field","drift":"ignore","create":"to-platform","on_salesforce_delete":"delete","on_platform_delete":"delete","fill_blanks":false,"filled":false,"trigger":false,"lowers":false,"answers":true,"tight":false},"steps":[{"Edit":{"Create":{"side":"salesforce","kind":"Account","twin":false}}},{"Run":{"full":false,"events":[]}},{"Edit":{"Delete":{"side":"salesforce","kind":"Account","who":2}}},{"Run":{"full":false,"events":[[0,{"Aimed":{"side":"platform","op":"Delete","trouble":{"Fault":"lost-answer"}}}]]}},{"Edit":{"Undelete":{"kind":"Account","who":0}}}]}"#,
+    },
+    Regression {
+        what: "a field that could not be read when a create was planned was agreed on by the late look at it",
+        bug: Bug::LateAnswerIsBase,
+        script: r#"{"seed":947,"rules":{"conflict":"salesforce","merge":"field","drift":"ignore","create":"both","on_salesforce_delete":"delete","on_platform_delete":"keep","fill_blanks":false,"filled":false,"trigger":false,"lowers":false,"answers":true,"tight":false},"steps":[{"Edit":{"Hide":{"side":"platform","kind":"Account","field":1}}},{"Edit":{"Create":{"side":"salesforce","kind":"Account","twin":false}}},{"Run":{"full":false,"events":[[0,{"Aimed":{"side":"platform","op":"Create","trouble":"CrashAfter"}}]]}}]}"#,
+    },
 ];
 
 #[cfg(test)]

@@ -284,8 +284,9 @@ impl Script {
 /// A run with trouble at one kind of call, and what has to come before it so that there is such a call.
 fn aim(dice: &mut Dice, rules: &mut Settings, steps: &mut Vec<Step>) {
     let side = side(dice);
-    let op =
-        dice.pick(&[Op::ALL.as_slice(), &[Op::Create, Op::Update, Op::Delete, Op::Delete, Op::Resolve, Op::Resolve, Op::Get]].concat());
+    let op = dice.pick(
+        &[Op::ALL.as_slice(), &[Op::Create, Op::Update, Op::Delete, Op::Delete, Op::Delete, Op::Resolve, Op::Resolve, Op::Get]].concat(),
+    );
     let faults: Vec<FaultWord> = FaultWord::ALL.iter().copied().filter(|f| super::face::applies(*f, side, op.as_str())).collect();
     let trouble = match dice.roll(12) {
         0 => Trouble::CrashBefore,
@@ -306,9 +307,12 @@ fn aim(dice: &mut Dice, rules: &mut Settings, steps: &mut Vec<Step>) {
                 Side::Platform => rules.on_salesforce_delete = OnSalesforceDelete::Delete,
                 Side::Salesforce => rules.on_platform_delete = OnPlatformDelete::Delete,
             }
+            rules.tight |= dice.chance(30);
             steps.push(quiet());
             steps.push(Step::Edit(Edit::Delete { side: side.other(), kind: Kind::Contact, who: at }));
-            steps.push(Step::Edit(Edit::Delete { side: side.other(), kind: Kind::Account, who: at }));
+            for _ in 0..dice.roll(2) + 1 {
+                steps.push(Step::Edit(Edit::Delete { side: side.other(), kind: Kind::Account, who: at }));
+            }
             if side == Side::Salesforce {
                 // What is missing from a list has to be missed twice.
                 steps.push(quiet());
@@ -321,10 +325,23 @@ fn aim(dice: &mut Dice, rules: &mut Settings, steps: &mut Vec<Step>) {
             steps.push(Step::Edit(Edit::Set { side: side.other(), kind, who: at, field, how: How::Token }));
             steps.push(Step::Run { full: false, events: vec![(0, Event::Aimed { side, op, trouble: Trouble::Fault(lost) })] });
         }
-        Op::Identity | Op::Schema | Op::Poll => {}
+        // What these calls have to do with is what was read before.
+        Op::Identity => {
+            let twin = |side| Step::Edit(Edit::Create { side, kind: Kind::Account, twin: true });
+            steps.extend([twin(Side::Platform), twin(Side::Salesforce), twin(Side::Salesforce)]);
+        }
+        Op::Schema => {
+            steps.push(quiet());
+            steps.push(Step::Edit(Edit::Set { side: Side::Salesforce, kind, who: at, field, how: How::Token }));
+            steps.push(Step::Edit(Edit::Merge { kind, winner: at, loser: at + 1 }));
+        }
+        Op::Poll => {
+            steps.extend([quiet(), Step::Edit(Edit::Delete { side: Side::Salesforce, kind, who: at }), quiet()]);
+            steps.push(Step::Edit(Edit::Undelete { kind, who: at }));
+        }
     }
     let mut events = vec![(0, Event::Aimed { side, op, trouble })];
-    if dice.chance(20) {
+    if dice.chance(40) {
         events.push((0, Event::Meddle));
     }
     steps.push(Step::Run { full: false, events });

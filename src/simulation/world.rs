@@ -478,9 +478,9 @@ impl World {
         }
     }
 
-    /// Somebody edits just this record now.
+    /// Somebody edits just this record now, and the field that is written most.
     pub fn meddle(&mut self, side: Side, kind: Kind, id: &str) {
-        let name = field_on(side, usize::try_from(self.tick % 4).unwrap_or(0));
+        let name = field_on(side, 1);
         if self.rec(side, kind, id).is_some_and(|r| r.life == Life::Live) {
             let value = self.token(name);
             self.person_sets(side, kind, id, name, value);

@@ -515,6 +515,9 @@ fn carried_out(
                 unfill(&mut bases[intent.side], intent);
                 if stored.run != run && !seeded!(LateAnswerIsBase) {
                     keep_as_sent(&mut bases[intent.side], intent);
+                    // A field that the plan did not see was agreed on by nobody.
+                    let seen = &intent.advance[intent.side];
+                    bases[intent.side].retain(|name, _| intent.fields.contains_key(name) || seen.contains_key(name));
                 }
             }
             for side in Side::BOTH {
@@ -562,8 +565,10 @@ fn carried_out(
         Verb::Delete | Verb::Forget => {
             for side in Side::BOTH {
                 if let Some(own) = side_id(intent, side) {
-                    // What was edited after its partner vanished is news of a record without a link: it is made again.
-                    if intent.situation != Situation::GoneOnPlatformButEdited || side == Side::Platform {
+                    // What lives on without its partner (edited after that vanished, or back from the bin) is news of a record
+                    // without a link, whatever it was looked at for before.
+                    let ended = intent.verb == Verb::Delete && side == intent.side;
+                    if ended || seeded!(LivingForgotten) || !stays(tx, object, side, own, run, intent.link)? {
                         forget(tx, object, side, own.as_str())?;
                     }
                     tx.prepare_cached("DELETE FROM suspect WHERE object = ?1 AND side = ?2 AND id = ?3")?.execute(params![
@@ -675,6 +680,19 @@ fn unfill(base: &mut Fields, intent: &Intent) {
     for (_, value) in base.iter_mut().filter(|(name, value)| !ours(name) && !value.is_blank()) {
         *value = Value::Null;
     }
+}
+
+/// Whether the record lives on, as it is staged, or as its base shows it where nothing is; if so, it is looked at again.
+fn stays(tx: &Transaction<'_>, object: &str, side: Side, id: &RecordId, run: i64, link: Option<i64>) -> rusqlite::Result<bool> {
+    // Back from the bin as it was before, it is no news as long as the link stands.
+    let as_before = "INSERT INTO staged (object, side, id, fields, hash, stamp, life, dirty, run_id)
+         SELECT ?1, ?2, ?3, b.fields, b.hash, b.stamp, 'live', 1, ?4 FROM base b JOIN link l ON l.id = b.link_id
+         WHERE l.id = ?5 AND l.state = 'live' AND b.side = ?2 ON CONFLICT DO NOTHING";
+    if side == Side::Salesforce {
+        tx.prepare_cached(as_before)?.execute(params![object, side.as_str(), id.as_str(), run, link])?;
+    }
+    let living = "UPDATE staged SET dirty = 1 WHERE object = ?1 AND side = ?2 AND id = ?3 AND life = 'live'";
+    Ok(tx.prepare_cached(living)?.execute(params![object, side.as_str(), id.as_str()])? > 0)
 }
 
 /// A create of an earlier run that was only now found out about: what the side holds otherwise than it was sent, and not only

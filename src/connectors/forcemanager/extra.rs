@@ -7,7 +7,8 @@
 use super::ForceManager;
 use super::catalogue::{EXTRA, path};
 use super::list::{Row, flag, rows_of, value};
-use super::wire::{Counted, Trouble};
+use super::wire::Trouble;
+use crate::connectors::http::Counted;
 use crate::connectors::{Fault, Schema};
 use crate::record::{FieldType, LOCKSTEP_ID};
 use reqwest::Method;

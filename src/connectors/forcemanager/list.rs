@@ -5,7 +5,8 @@
 //! we read only pushes rows onto later pages.
 
 use super::refusal::Refusal;
-use super::wire::{Counted, Trouble, Wire};
+use super::wire::{Trouble, Wire};
+use crate::connectors::http::Counted;
 use crate::connectors::{Fault, FaultKind};
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value as J};

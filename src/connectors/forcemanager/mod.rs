@@ -36,6 +36,7 @@ pub use settings::{PLACEHOLDER, REQUESTS_PER_SECOND, Settings, URL};
 
 use super::http::is_loopback;
 use super::{Ask, Calls, Catalogue, Fault, FaultKind, Fetched, FieldInfo, Identity, Page, Polled, Reader, ResourceSpec, Schema, Writer};
+use crate::connectors::http::Counted;
 use crate::plan::{Outcome, Write};
 use crate::record::{Record, RecordId, Side, Value};
 use async_trait::async_trait;
@@ -47,7 +48,7 @@ use std::fmt;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, PoisonError};
 use tokio::sync::mpsc;
-use wire::{Counted, Trouble, Wire};
+use wire::{Trouble, Wire};
 use zone::Zone;
 
 /// One ForceManager account.

@@ -5,25 +5,22 @@
 //! service stops taking it. Knows no resource and no record.
 
 use super::refusal::Refusal;
-use crate::connectors::http::{Answer, Bucket, Counters, Http, base_url, retry_read, secret_header};
+use crate::connectors::http::{
+    Answer, Bucket, Counted, Counters, Http, RESEND_WAIT_MAX_S, Reply, base_url, retry_read, retry_reply, secret_header, write_once,
+};
 use crate::connectors::{Calls, Fault, FaultKind};
-use chrono::{DateTime, Utc};
 use reqwest::header::{ACCEPT, HeaderValue};
 use reqwest::{Method, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value as J, json};
 use std::time::Duration;
 use tokio::sync::Mutex;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
 /// Before any life time that could reasonably be meant by "a session".
 const SESSION: Duration = Duration::from_secs(50 * 60);
 /// The least wait where the service names none.
 const BACK_OFF_S: u64 = 2;
-/// A write that was certainly not carried out is sent again so often within one call.
-const RESENDS: u32 = 3;
-/// The longest wait inside a run; what is longer is for the next one.
-const WAIT_MAX_S: u64 = 30;
 /// No asked-for silence is believed to be longer.
 const SILENCE_MAX: Duration = Duration::from_secs(3600);
 /// What we ask a page to hold. The header's name is disputed, and whether it is obeyed is not relied on.
@@ -61,25 +58,18 @@ impl Trouble {
     }
 }
 
+/// A refusal is an answer; only a fault is worth another try.
+fn passing(told: Result<Answer, Trouble>) -> Result<Result<Answer, Trouble>, Fault> {
+    match told {
+        Err(Trouble::Fault(fault)) => Err(fault),
+        told => Ok(told),
+    }
+}
+
 impl From<Fault> for Trouble {
     fn from(fault: Fault) -> Self {
         Self::Fault(fault)
     }
-}
-
-/// Which counter a call moves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Counted {
-    Data,
-    /// Log-in, preflight, definitions that are kept for a while.
-    Other,
-}
-
-/// What a read answered, and the server's clock while it did.
-#[derive(Debug)]
-pub struct Reply {
-    pub json: J,
-    pub date: Option<DateTime<Utc>>,
 }
 
 /// The connection of one key pair.
@@ -164,45 +154,12 @@ impl Wire {
         query: &[(&str, String)],
         body: Option<&J>,
     ) -> Result<Reply, Trouble> {
-        let once = async || match self.once(counted, method.clone(), path, query, body).await {
-            Ok(answer) => answer.json().map(|json| Ok(Reply { json, date: answer.date() })),
-            Err(Trouble::Fault(fault)) => Err(fault),
-            Err(trouble) => Ok(Err(trouble)),
-        };
-        // A body that is cut off or a proxy's page is usually good a moment later; twice more, then it is the answer.
-        let mut again = 2;
-        loop {
-            match retry_read(once).await {
-                Ok(reply) => return reply,
-                Err(fault) if fault.kind == FaultKind::Answer && again > 0 => {
-                    again -= 1;
-                    sleep(Duration::from_millis(500)).await;
-                }
-                Err(fault) => return Err(Trouble::Fault(fault)),
-            }
-        }
+        retry_reply(async || passing(self.once(counted, method.clone(), path, query, body).await)).await?
     }
 
-    /// Writes once. What certainly was not carried out (no connection, too many calls, no database) is sent again a few
-    /// times; what may have been is a `FaultKind::Unknown`. An empty body is null.
+    /// Writes once: see [`write_once`].
     pub async fn write(&self, method: Method, path: &str, body: Option<&J>) -> Result<J, Trouble> {
-        let mut tries = 0;
-        loop {
-            let fault = match self.once(Counted::Data, method.clone(), path, &[], body).await {
-                Ok(answer) if answer.body.iter().all(u8::is_ascii_whitespace) => return Ok(J::Null),
-                // Status and body disagree, so nobody knows who answered.
-                Ok(answer) => return answer.json().map_err(|f| Trouble::Fault(Fault { kind: FaultKind::Unknown, ..f })),
-                Err(Trouble::Fault(fault)) => fault,
-                Err(trouble) => return Err(trouble),
-            };
-            let wait_s = fault.retry_after_s.unwrap_or(1 << tries);
-            let safe = matches!(fault.kind, FaultKind::Retry | FaultKind::BackOff);
-            if !safe || tries >= RESENDS || wait_s > WAIT_MAX_S {
-                return Err(Trouble::Fault(fault));
-            }
-            tries += 1;
-            sleep(Duration::from_secs(wait_s)).await;
-        }
+        write_once(async || passing(self.once(Counted::Data, method.clone(), path, &[], body).await)).await?
     }
 
     /// One call; a session that is not taken any more is renewed once.
@@ -249,10 +206,7 @@ impl Wire {
     async fn sent(&self, counted: Counted, request: reqwest::RequestBuilder) -> Result<Answer, Fault> {
         let _turn = self.turn.lock().await;
         self.wait().await?;
-        match counted {
-            Counted::Data => self.counters.data(),
-            Counted::Other => self.counters.other(),
-        }
+        self.counters.count(counted);
         self.http.send(request).await
     }
 
@@ -355,7 +309,7 @@ impl Wire {
         let until = *self.closed_until.lock().await;
         if let Some(until) = until {
             let left = until.saturating_duration_since(Instant::now());
-            if left > Duration::from_secs(WAIT_MAX_S) {
+            if left > Duration::from_secs(RESEND_WAIT_MAX_S) {
                 let fault = Fault::new(FaultKind::BackOff, "silence-asked", "ForceManager asked for fewer calls and the wait is not over");
                 return Err(Fault { retry_after_s: Some(left.as_secs() + 1), ..fault });
             }

@@ -6,7 +6,8 @@
 use super::catalogue::list_of;
 use super::list::{Row, Walk, flag, row_id, value};
 use super::refusal::Refusal;
-use super::wire::{Counted, Trouble, Wire};
+use super::wire::{Trouble, Wire};
+use crate::connectors::http::Counted;
 use serde_json::Value as J;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;

@@ -4,7 +4,8 @@
 //! branch's is our safest reading; the setting goes before it.
 
 use super::list::{Row, Walk, id_of, row_id, value};
-use super::wire::{Counted, Wire};
+use super::wire::Wire;
+use crate::connectors::http::Counted;
 use crate::connectors::{Fault, FaultKind};
 use chrono_tz::Tz;
 use serde_json::Value as J;

@@ -6,7 +6,8 @@
 use super::LicenseSpring;
 use super::catalogue::{CUSTOMER, CUSTOMER_ACCOUNT, FEATURE, LICENSE, METADATA, ORDER, list_path, type_of};
 use super::list::{PAGE, Row, Sweep, row_id};
-use super::wire::{Counted, Trouble};
+use super::wire::Trouble;
+use crate::connectors::http::Counted;
 use crate::connectors::{Fault, FaultKind, ResourceSpec};
 use crate::record::{FieldType, Value, coerce};
 use futures_util::stream::{self, StreamExt};

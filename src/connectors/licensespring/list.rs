@@ -2,7 +2,8 @@
 //!
 //! Source: docs.licensespring.com, "Pagination". `next` is only ever a yes or no: no address an answer names is called.
 
-use super::wire::{Counted, Trouble, Wire};
+use super::wire::{Trouble, Wire};
+use crate::connectors::http::Counted;
 use crate::connectors::{Fault, FaultKind};
 use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;

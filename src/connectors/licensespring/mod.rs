@@ -40,6 +40,7 @@ use super::http::is_loopback;
 use super::{
     Ask, Calls, Catalogue, Fault, FaultKind, Fetched, FieldInfo, Identity, Page, Polled, Reader, ResourceSpec, Schema, Vocabulary, Writer,
 };
+use crate::connectors::http::Counted;
 use crate::plan::{Outcome, Write};
 use crate::record::{Record, RecordId, Side, Value};
 use async_trait::async_trait;
@@ -50,7 +51,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex};
 use tokio::sync::{OnceCell, mpsc};
-use wire::{Counted, Trouble, Wire};
+use wire::{Trouble, Wire};
 
 const AT_ONCE: usize = 4;
 

@@ -3,7 +3,8 @@
 //! Definitions change rarely and are small; a name that is not known is looked up again before anything is made of it.
 
 use super::list::{Row, Walk, id_of, row_id};
-use super::wire::{Counted, Trouble, Wire};
+use super::wire::{Trouble, Wire};
+use crate::connectors::http::Counted;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;

@@ -6,7 +6,8 @@
 use super::LicenseSpring;
 use super::list::{Row, Walk, id_of, row_id};
 use super::names::feature;
-use super::wire::{Counted, Trouble};
+use super::wire::Trouble;
+use crate::connectors::http::Counted;
 use crate::connectors::{Fault, FeatureWord, PolicyWord, ProductWord, Vocabulary};
 use serde_json::Value as J;
 use std::collections::BTreeMap;

@@ -3,16 +3,17 @@
 //! Source: docs.licensespring.com, "Management API", "Rate limits". Knows no resource and no record.
 
 use super::refusal::Refusal;
-use crate::connectors::http::{Answer, Bucket, Counters, Http, base_url, retry_read, secret_header};
+use crate::connectors::http::{
+    Answer, Bucket, Counted, Counters, Http, RESEND_WAIT_MAX_S, Reply, base_url, retry_reply, secret_header, write_once,
+};
 use crate::connectors::{Calls, Fault, FaultKind};
-use chrono::{DateTime, Utc};
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue};
 use reqwest::{Method, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value as J;
 use std::time::Duration;
 use tokio::sync::{Mutex, Semaphore};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
 /// More would not be faster: the vendor limits calls, not connections.
 const IN_FLIGHT: usize = 4;
@@ -24,10 +25,6 @@ const HALVED: Duration = Duration::from_secs(300);
 const SILENCE_MAX: Duration = Duration::from_secs(3600);
 /// The least wait where the service names none.
 const BACK_OFF_S: u64 = 2;
-/// A write that was certainly not carried out is sent again so often within one call.
-const RESENDS: u32 = 3;
-/// The longest wait inside a run; what is longer is for the next one.
-const RESEND_WAIT_MAX_S: u64 = 30;
 
 /// Why a call did not give what it was made for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,25 +51,18 @@ impl Trouble {
     }
 }
 
+/// A refusal is an answer; only a fault is worth another try.
+fn passing(told: Result<Answer, Trouble>) -> Result<Result<Answer, Trouble>, Fault> {
+    match told {
+        Err(Trouble::Fault(fault)) => Err(fault),
+        told => Ok(told),
+    }
+}
+
 impl From<Fault> for Trouble {
     fn from(fault: Fault) -> Self {
         Self::Fault(fault)
     }
-}
-
-/// Which counter a call moves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Counted {
-    Data,
-    /// Identity, preflight, and lists of definitions that are kept for an hour.
-    Other,
-}
-
-/// What a read answered, and the server's clock while it did.
-#[derive(Debug)]
-pub struct Reply {
-    pub json: J,
-    pub date: Option<DateTime<Utc>>,
 }
 
 /// The connection to one company.
@@ -117,50 +107,12 @@ impl Wire {
 
     /// Reads, repeating what failed in passing.
     pub async fn get(&self, counted: Counted, path: &str, query: &[(&str, String)]) -> Result<Reply, Trouble> {
-        let once = async || match self.once(counted, Method::GET, path, query, None).await {
-            Ok(answer) => match answer.json() {
-                Ok(json) => Ok(Ok(Reply { json, date: answer.date() })),
-                Err(fault) => Err(fault),
-            },
-            Err(Trouble::Fault(fault)) => Err(fault),
-            Err(trouble) => Ok(Err(trouble)),
-        };
-        // A body that is cut off or a proxy's page is usually good a moment later; twice more, then it is the answer.
-        let mut again = 2;
-        loop {
-            match retry_read(once).await {
-                Ok(reply) => return reply,
-                Err(fault) if fault.kind == FaultKind::Answer && again > 0 => {
-                    again -= 1;
-                    sleep(Duration::from_millis(500)).await;
-                }
-                Err(fault) => return Err(Trouble::Fault(fault)),
-            }
-        }
+        retry_reply(async || passing(self.once(counted, Method::GET, path, query, None).await)).await?
     }
 
-    /// Writes once. What certainly was not carried out (no connection, too many calls) is sent again a few times;
-    /// what may have been is a `FaultKind::Unknown`. An empty body is null.
+    /// Writes once: see [`write_once`].
     pub async fn write(&self, method: Method, path: &str, body: Option<&J>) -> Result<J, Trouble> {
-        let mut tries = 0;
-        loop {
-            let fault = match self.once(Counted::Data, method.clone(), path, &[], body).await {
-                Ok(answer) if answer.body.iter().all(u8::is_ascii_whitespace) => return Ok(J::Null),
-                Ok(answer) => {
-                    // Status and body disagree, so nobody knows who answered.
-                    return answer.json().map_err(|f| Trouble::Fault(Fault { kind: FaultKind::Unknown, ..f }));
-                }
-                Err(Trouble::Fault(fault)) => fault,
-                Err(trouble) => return Err(trouble),
-            };
-            let wait_s = fault.retry_after_s.unwrap_or(1 << tries);
-            let safe = matches!(fault.kind, FaultKind::Retry | FaultKind::BackOff);
-            if !safe || tries >= RESENDS || wait_s > RESEND_WAIT_MAX_S {
-                return Err(Trouble::Fault(fault));
-            }
-            tries += 1;
-            sleep(Duration::from_secs(wait_s)).await;
-        }
+        write_once(async || passing(self.once(Counted::Data, method.clone(), path, &[], body).await)).await?
     }
 
     async fn once(
@@ -181,10 +133,7 @@ impl Wire {
         }
         let flight = self.flights.acquire().await.map_err(|_| Fault::new(FaultKind::Retry, "closed", "the connector is shutting down"))?;
         self.pace.take().await?;
-        match counted {
-            Counted::Data => self.counters.data(),
-            Counted::Other => self.counters.other(),
-        }
+        self.counters.count(counted);
         let answer = self.http.send(request).await;
         drop(flight);
         let told = self.meaning(answer?);

@@ -5,8 +5,9 @@
 
 use super::orders;
 use super::rows::{Row, Shape};
-use super::wire::{Call, Counted, PARTS_MAX, Query};
+use super::wire::{Call, PARTS_MAX, Query};
 use super::{Salesforce, soql};
+use crate::connectors::http::Counted;
 use crate::connectors::{Fault, FaultKind, IdAsk, IdPage, IdRow};
 use crate::record::{Life, RecordId, fields_hash};
 use chrono::TimeDelta;

@@ -5,7 +5,8 @@
 
 use super::error::{self, Doing};
 use super::orders;
-use super::wire::{Call, Counted, Part, PartAnswer, Wire, composite_parts};
+use super::wire::{Call, Part, PartAnswer, Wire, composite_parts};
+use crate::connectors::http::Counted;
 use crate::connectors::{Fault, FaultKind, FieldInfo, Schema};
 use crate::record::{FieldType, LOCKSTEP_ID};
 use serde::Deserialize;

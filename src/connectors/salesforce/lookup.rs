@@ -2,8 +2,9 @@
 
 use super::orders;
 use super::rows::{self, Row, Shape};
-use super::wire::{Call, Counted, PARTS_MAX, Query};
+use super::wire::{Call, PARTS_MAX, Query};
 use super::{Salesforce, soql};
+use crate::connectors::http::Counted;
 use crate::connectors::{Fault, FaultKind, Fetched};
 use crate::record::{Life, Record, RecordId, SalesforceId, Value, coerce};
 use bytes::Bytes;

@@ -25,6 +25,7 @@ mod write;
 pub use settings::{Flow, Settings};
 
 use super::{Ask, Calls, Catalogue, Fault, Fetched, FieldInfo, IdAsk, IdPage, Identity, Page, Polled, Reader, Schema, Writer};
+use crate::connectors::http::Counted;
 use crate::plan::{Outcome, Write};
 use crate::record::{FieldType, Record, RecordId, SalesforceId, Side, Value};
 use async_trait::async_trait;
@@ -32,7 +33,7 @@ use chrono::TimeDelta;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use tokio::sync::mpsc;
-use wire::{Counted, Query, Wire};
+use wire::{Query, Wire};
 
 /// One org, as one user.
 #[derive(Debug)]

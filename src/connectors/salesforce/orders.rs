@@ -5,9 +5,10 @@
 
 use super::describe::Described;
 use super::rows::{Row, Shape, Wanted};
-use super::wire::{Counted, Query};
+use super::wire::Query;
 use super::{Salesforce, soql};
 use crate::connectors::Fault;
+use crate::connectors::http::Counted;
 use crate::record::{FieldType, Fields, Life, Record, RecordId, Value};
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;

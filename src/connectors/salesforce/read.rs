@@ -6,8 +6,9 @@
 use super::lookup::Paging;
 use super::orders::{self, Grouping};
 use super::rows::{self, Row, Shape};
-use super::wire::{Counted, PARTS_MAX, Query};
+use super::wire::{PARTS_MAX, Query};
 use super::{Salesforce, describe::Described, soql};
+use crate::connectors::http::Counted;
 use crate::connectors::{Ask, Fault, FaultKind, Page, Polled, ReadEnd};
 use crate::record::{Record, RecordId};
 use bytes::Bytes;

@@ -5,7 +5,7 @@ use super::clock::Clock;
 use super::error::{self, Doing};
 use super::settings::Settings;
 use super::soql;
-use crate::connectors::http::{Answer, Counters, Http, USER_AGENT, retry_read};
+use crate::connectors::http::{Answer, Counted, Counters, Http, USER_AGENT, retry_read};
 use crate::connectors::{Fault, FaultKind};
 use bytes::Bytes;
 use reqwest::{Method, StatusCode, Url};
@@ -20,13 +20,6 @@ use tokio::time::Instant;
 pub const PARTS_MAX: usize = 5;
 /// Over budget nothing is sent, so nothing is learned either: now and then one call may look whether the window moved.
 const PROBE_EVERY: Duration = Duration::from_secs(600);
-
-/// Which counter a call goes to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Counted {
-    Data,
-    Other,
-}
 
 /// One request, to be sent as often as needed.
 #[derive(Debug, Clone)]
@@ -168,10 +161,7 @@ impl Wire {
         if let Some(body) = &call.body {
             request = request.header("content-type", "application/json; charset=utf-8").body(body.clone());
         }
-        match call.counted {
-            Counted::Data => self.counters.data(),
-            Counted::Other => self.counters.other(),
-        }
+        self.counters.count(call.counted);
         let answer = self.http.send(request).await?;
         self.clock.observe(answer.date());
         if let Some((used, max)) = answer.header("sforce-limit-info").and_then(api_usage) {

@@ -62,9 +62,8 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::Response;
-use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::sandbox::serve::{self, Wire};
+use crate::sandbox::serve::{Running, Wire};
 
 pub use extra::Kind as ExtraFieldKind;
 pub use login::KeyPair;
@@ -106,9 +105,7 @@ pub struct ForceManager {
     pub public_key: String,
     pub private_key: String,
     pub world: Arc<Mutex<World>>,
-    stop: CancellationToken,
-    served: Option<tokio::task::JoinHandle<io::Result<()>>>,
-    _guard: DropGuard,
+    running: Running,
 }
 
 impl std::fmt::Debug for ForceManager {
@@ -129,21 +126,9 @@ impl ForceManager {
         }
         world.settings = options.settings;
         let world = Arc::new(Mutex::new(world));
-        let listener = serve::listen(port).await?;
-        let url = format!("http://{}", listener.local_addr()?);
-        let stop = CancellationToken::new();
-        let router = router(world.clone(), options.keys.clone());
-        let served = tokio::spawn(serve::serve(listener, router, wire, stop.clone()));
+        let running = Running::start(port, router(world.clone(), options.keys.clone()), wire).await?;
         let KeyPair { public, private } = options.keys;
-        Ok(ForceManager {
-            url,
-            public_key: public,
-            private_key: private,
-            world,
-            _guard: stop.clone().drop_guard(),
-            stop,
-            served: Some(served),
-        })
+        Ok(ForceManager { url: running.url.clone(), public_key: public, private_key: private, world, running })
     }
 
     /// What the vendor calls the base URL: `http://127.0.0.1:<port>/api/v4`
@@ -161,12 +146,8 @@ impl ForceManager {
     ///
     /// # Errors
     /// When the listener had failed.
-    pub async fn stop(mut self) -> io::Result<()> {
-        self.stop.cancel();
-        match self.served.take() {
-            Some(served) => served.await.map_err(io::Error::other)?,
-            None => Ok(()),
-        }
+    pub async fn stop(self) -> io::Result<()> {
+        self.running.stop().await
     }
 }
 

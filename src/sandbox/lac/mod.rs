@@ -58,9 +58,8 @@ use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::Response;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName};
-use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::sandbox::serve::{self, Wire};
+use crate::sandbox::serve::{Running, Wire};
 
 pub use customer::{Contact, Customer, Tag};
 pub use order::{License, Order};
@@ -109,9 +108,7 @@ pub struct Lac {
     pub username: String,
     pub password: String,
     pub world: Arc<Mutex<World>>,
-    stop: CancellationToken,
-    served: Option<tokio::task::JoinHandle<io::Result<()>>>,
-    _guard: DropGuard,
+    running: Running,
 }
 
 impl std::fmt::Debug for Lac {
@@ -132,18 +129,14 @@ impl Lac {
         }
         world.settings = options.settings;
         let world = Arc::new(Mutex::new(world));
-        let listener = serve::listen(port).await?;
-        let url = format!("http://{}{}", listener.local_addr()?, options.base_path);
-        let stop = CancellationToken::new();
         let face = Face {
             world: world.clone(),
             login: Arc::new(route::Login { username: options.username.clone(), password: options.password.clone() }),
-            base_path: options.base_path.into(),
+            base_path: options.base_path.as_str().into(),
         };
-        let router = Router::new().fallback(answer).with_state(face);
-        let served = tokio::spawn(serve::serve(listener, router, wire, stop.clone()));
-        let (username, password) = (options.username, options.password);
-        Ok(Lac { url, username, password, world, _guard: stop.clone().drop_guard(), stop, served: Some(served) })
+        let running = Running::start(port, Router::new().fallback(answer).with_state(face), wire).await?;
+        let url = format!("{}{}", running.url, options.base_path);
+        Ok(Lac { url, username: options.username, password: options.password, world, running })
     }
 
     /// The world, to look at or to edit. Calls wait meanwhile.
@@ -155,12 +148,8 @@ impl Lac {
     ///
     /// # Errors
     /// When the listener had failed.
-    pub async fn stop(mut self) -> io::Result<()> {
-        self.stop.cancel();
-        match self.served.take() {
-            Some(served) => served.await.map_err(io::Error::other)?,
-            None => Ok(()),
-        }
+    pub async fn stop(self) -> io::Result<()> {
+        self.running.stop().await
     }
 }
 

@@ -70,9 +70,8 @@ use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::Response;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName};
-use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::sandbox::serve::{self, Wire};
+use crate::sandbox::serve::{Running, Wire};
 
 pub use issue::Issued;
 pub use reply::Refusal;
@@ -111,9 +110,7 @@ pub struct LicenseSpring {
     pub url: String,
     pub api_key: String,
     pub world: Arc<Mutex<World>>,
-    stop: CancellationToken,
-    served: Option<tokio::task::JoinHandle<io::Result<()>>>,
-    _guard: DropGuard,
+    running: Running,
 }
 
 impl std::fmt::Debug for LicenseSpring {
@@ -134,12 +131,8 @@ impl LicenseSpring {
         }
         world.settings = options.settings;
         let world = Arc::new(Mutex::new(world));
-        let listener = serve::listen(port).await?;
-        let url = format!("http://{}", listener.local_addr()?);
-        let stop = CancellationToken::new();
-        let router = router(world.clone(), options.api_key.clone());
-        let served = tokio::spawn(serve::serve(listener, router, wire, stop.clone()));
-        Ok(LicenseSpring { url, api_key: options.api_key, world, _guard: stop.clone().drop_guard(), stop, served: Some(served) })
+        let running = Running::start(port, router(world.clone(), options.api_key.clone()), wire).await?;
+        Ok(LicenseSpring { url: running.url.clone(), api_key: options.api_key, world, running })
     }
 
     /// The world, to look at or to edit. Calls wait meanwhile.
@@ -151,12 +144,8 @@ impl LicenseSpring {
     ///
     /// # Errors
     /// When the listener had failed.
-    pub async fn stop(mut self) -> io::Result<()> {
-        self.stop.cancel();
-        match self.served.take() {
-            Some(served) => served.await.map_err(io::Error::other)?,
-            None => Ok(()),
-        }
+    pub async fn stop(self) -> io::Result<()> {
+        self.running.stop().await
     }
 }
 

@@ -8,11 +8,12 @@ mod platform;
 mod reference;
 mod secret;
 
-use crate::connectors::{Fault, Writer, forcemanager, licensespring, salesforce};
+use crate::connectors::{Fault, Writer, forcemanager, lac, licensespring, salesforce};
 use crate::record::{SalesforceId, Sides, fields_hash};
 use crate::rules::{
-    self, At, ExtraKindWord, Finding, FirstLoadWord, FlowWord, ForceManagerTable, LicenseSpringTable, Limits, PlanWord, Problem,
-    ProductValue, Rules, RulesFile, SalesforceTable, Schedule, SecretRef, TextValue, duration,
+    self, At, CustomerDelete, CustomersWithOrders, ExtraKindWord, Finding, FirstLoadWord, FlowWord, ForceManagerTable, LacTable,
+    LicenseSpringTable, Limits, PlanWord, Problem, ProductValue, Rules, RulesFile, SalesforceTable, Schedule, SecretRef, TextValue,
+    duration,
 };
 use chrono::Duration;
 use secrecy::{ExposeSecret, SecretString};
@@ -56,6 +57,7 @@ pub struct FirstLoad {
 pub enum PlatformSettings {
     LicenseSpring(licensespring::Settings),
     ForceManager(forcemanager::Settings),
+    Lac(lac::Settings),
 }
 
 /// How often kinds that can only be swept are swept by interval runs.
@@ -110,6 +112,7 @@ impl Config {
         let platform: Box<dyn Writer> = match &self.platform {
             PlatformSettings::LicenseSpring(settings) => Box::new(licensespring::LicenseSpring::new(settings.clone())?),
             PlatformSettings::ForceManager(settings) => Box::new(forcemanager::ForceManager::new(settings.clone())?),
+            PlatformSettings::Lac(settings) => Box::new(lac::Lac::new(settings.clone())?),
         };
         Ok(Sides::new(Box::new(salesforce::Salesforce::new(self.salesforce.clone())?), platform))
     }
@@ -164,10 +167,11 @@ impl Resolve<'_, '_> {
     fn config(mut self, path: &Path, state_dir: &Path) -> Option<Config> {
         let file = self.file;
         let salesforce = file.salesforce.as_ref().and_then(|table| self.salesforce(table, state_dir));
-        let platform = file.platform.as_ref().and_then(|p| match (&p.licensespring, &p.forcemanager) {
-            (Some(table), _) => self.licensespring(table),
-            (None, Some(table)) => self.forcemanager(table),
-            (None, None) => None,
+        let platform = file.platform.as_ref().and_then(|named| match (&named.licensespring, &named.lac, &named.forcemanager) {
+            (Some(table), _, _) => self.licensespring(table),
+            (None, Some(table), _) => self.lac(table),
+            (None, None, Some(table)) => self.forcemanager(table),
+            (None, None, None) => None,
         });
         if !self.look.problems.is_empty() {
             return None;
@@ -304,6 +308,22 @@ impl Resolve<'_, '_> {
             users: table.users.iter().filter_map(|(id, n)| Some((SalesforceId::parse(id).ok()?.to_string(), **n))).collect(),
             extra_fields: extra_fields(self.file, table),
             type_codes: table.extra_field_type_codes.iter().map(|(word, code)| (kind(*word), *code)).collect(),
+        }))
+    }
+
+    fn lac(&mut self, table: &LacTable) -> Option<PlatformSettings> {
+        let url = self.address(table.url.as_ref());
+        let username = self.text(table.username.as_ref());
+        let password = table.password.as_ref().and_then(|p| self.secret(p));
+        let url = url?;
+        Some(PlatformSettings::Lac(lac::Settings {
+            requests_per_minute: Some(table.requests_per_minute.unwrap_or(120)).filter(|_| !is_loopback(&url)),
+            url,
+            username: username?,
+            password: password?,
+            time_zone: table.time_zone.as_ref().map_or(Ok(chrono_tz::Tz::UTC), |zone| zone.parse()).ok()?,
+            delete_customers: table.customer_delete != Some(CustomerDelete::Off),
+            delete_with_orders: table.customers_with_orders == Some(CustomersWithOrders::Allow),
         }))
     }
 
@@ -537,6 +557,68 @@ mod tests {
         let first = config.first_load.unwrap();
         assert!(first.target.starts_with("https://api.forcemanager.com/api/v4 ") && !first.target.contains("canary"));
         assert_eq!(first.word.expose_secret(), "canary-public");
+    }
+
+    #[test]
+    fn lac_is_resolved_with_its_defaults_and_no_secret_shows() {
+        let lac = |change: &dyn Fn(String) -> String| {
+            let dir = tempfile::tempdir().unwrap();
+            let secret = |name: &str, text: &str| {
+                let path = dir.path().join(name);
+                std::fs::write(&path, text).unwrap();
+                std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+                format!("{{ file = \"{}\" }}", path.display())
+            };
+            let source = rules::LAC
+                .replace("{ env = \"SALESFORCE_LOGIN_URL\" }", "\"https://acme.my.salesforce.com\"")
+                .replace("{ env = \"SALESFORCE_CLIENT_ID\" }", "\"3MVG9\"")
+                .replace("{ env = \"SALESFORCE_CLIENT_SECRET\" }", &secret("client", "canary-1"))
+                .replace("{ env = \"LAC_URL\" }", "\"https://license.example/rest\"")
+                .replace("{ env = \"LAC_USERNAME\" }", &secret("user", "sync"))
+                .replace("{ env = \"LAC_PASSWORD\" }", &secret("password", "canary-2"));
+            let rules = dir.path().join("sync-rules.toml");
+            std::fs::write(&rules, change(source)).unwrap();
+            Config::load(&rules, Path::new("/state")).unwrap()
+        };
+        let settings = |config: &Config| match &config.platform {
+            PlatformSettings::Lac(settings) => settings.clone(),
+            other => panic!("{other:?}"),
+        };
+        let config = lac(&|s| s);
+        let usual = settings(&config);
+        assert_eq!(
+            (usual.url.as_str(), usual.username.as_str(), usual.password.expose_secret()),
+            ("https://license.example/rest", "sync", "canary-2")
+        );
+        assert_eq!((usual.requests_per_minute, usual.time_zone), (Some(120), chrono_tz::Tz::UTC));
+        assert!(usual.delete_customers && !usual.delete_with_orders && config.resync == ResyncAt::NextTick);
+        assert!(!format!("{config:?}").contains("canary"));
+        assert_eq!(config.connect().unwrap().platform.catalogue().name, "lac");
+        let other = settings(&lac(&|s| {
+            s.replace("https://license.example", "http://localhost:1")
+                .replace("# time-zone = \"UTC\"", "time-zone = \"Europe/Warsaw\"")
+                .replace("# customer-delete = \"rest\"", "customer-delete = \"off\"")
+                .replace("# customers-with-orders = \"block\"", "customers-with-orders = \"allow\"")
+        }));
+        assert_eq!((other.requests_per_minute, other.time_zone), (None, chrono_tz::Tz::Europe__Warsaw));
+        assert!(!other.delete_customers && other.delete_with_orders);
+    }
+
+    #[test]
+    fn mistakes_in_the_rules_for_lac_are_found() {
+        let codes = |from: &str, to: &str| -> Vec<&'static str> {
+            let source = rules::LAC.replacen(from, to, 1);
+            assert_ne!(source, rules::LAC);
+            Config::problems_of(&source).into_iter().map(|p| p.code).collect()
+        };
+        assert_eq!(Config::problems_of(rules::LAC), []);
+        assert_eq!(codes("{ env = \"LAC_PASSWORD\" }", "\"hunter2\""), ["inline-secret"]);
+        assert_eq!(codes("{ env = \"LAC_PASSWORD\" }", "{ env = \"hunter 2\" }"), ["bad-secret-source"]);
+        assert_eq!(codes("{ env = \"LAC_URL\" }", "\"http://license.example\""), ["bad-address"]);
+        assert_eq!(codes("# time-zone = \"UTC\"", "time-zone = \"Europe/Warsow\""), ["bad-time-zone"]);
+        assert_eq!(codes("# customer-delete = \"rest\"", "customer-delete = \"soap\""), ["unknown-word"]);
+        assert_eq!(codes("username = { env = \"LAC_USERNAME\" }\n", ""), ["missing-key"]);
+        assert_eq!(codes("platform = \"contact\"", "platform = \"contacts\""), ["unknown-resource"]);
     }
 
     fn codes(result: Result<Config, ConfigError>) -> Vec<&'static str> {

@@ -15,3 +15,6 @@ mod seeded;
 #[cfg(any(test, feature = "simulation"))]
 pub mod simulation;
 pub mod store;
+
+#[cfg(test)]
+mod stories_of_lac;

@@ -92,6 +92,7 @@ mod on {
         NewsSwallowed = "news-swallowed" in "store/stage": "settling one field settles all that moved meanwhile";
         StampDecides = "stamp-decides" in "store/stage": "a record with a stamp no newer than the known one is no news";
         SurvivorKeepsBase = "survivor-keeps-base" in "store/journal": "the survivor of a merge is compared with the base of the loser";
+        UnseenIsThere = "unseen-is-there" in "store/nested": "a record that Salesforce did not show is made again on the platform";
         ParkedUnseen = "parked-unseen" in "store/quarantine": "what cannot be decided is put aside without a row";
     }
 

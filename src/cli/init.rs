@@ -1,7 +1,7 @@
 //! `lockstep init`: a commented rules file to start from.
 
 use super::{Exit, Out, Usage};
-use crate::rules::{forcemanager_starter, starter};
+use crate::rules::{FORCEMANAGER, LAC, SHIPPED, starter_of};
 use anyhow::{Context, bail};
 use chrono::{DateTime, Utc};
 use clap::ValueEnum;
@@ -49,15 +49,12 @@ pub fn run(args: &Args, rules: Option<&Path>, out: &mut Out) -> anyhow::Result<E
     if args.name.is_empty() || !args.name.chars().all(is_plain) {
         return Err(Usage(format!("{:?} cannot name a connection: lower-case letters, digits and hyphens", args.name)).into());
     }
-    let text = match args.platform {
-        Platform::Licensespring => starter(&args.name, &crate::store::stamp(args.provision_from.unwrap_or_else(Utc::now))),
-        Platform::Lac => bail!("there is no rules file to start from for lac yet"),
-        Platform::Forcemanager => forcemanager_starter(&args.name),
+    let (shipped, next) = match args.platform {
+        Platform::Licensespring => (SHIPPED, "fill in [products], set the secrets"),
+        Platform::Lac => (LAC, "set the secrets"),
+        Platform::Forcemanager => (FORCEMANAGER, "set the secrets"),
     };
-    let first = match args.platform {
-        Platform::Licensespring => "fill in [products], ",
-        Platform::Lac | Platform::Forcemanager => "",
-    };
+    let text = starter_of(shipped, &args.name, &crate::store::stamp(args.provision_from.unwrap_or_else(Utc::now)));
     let path = args.output.clone().or_else(|| rules.map(Path::to_owned)).unwrap_or_else(|| PathBuf::from("sync-rules.toml"));
     if path == Path::new("-") {
         out.text(text)?;
@@ -67,7 +64,7 @@ pub fn run(args: &Args, rules: Option<&Path>, out: &mut Out) -> anyhow::Result<E
     if out.json {
         out.json(&json!({ "file": path.display().to_string(), "name": args.name }))?;
     } else {
-        out.line(format_args!("{} written; next: {first}set the secrets, then `lockstep check --online`", path.display()))?;
+        out.line(format_args!("{} written; next: {next}, then `lockstep check --online`", path.display()))?;
     }
     Ok(Exit::InStep)
 }
@@ -80,4 +77,28 @@ fn write(path: &Path, text: &str, force: bool) -> anyhow::Result<()> {
         other => other.with_context(|| shown.to_string())?,
     };
     file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).with_context(|| shown.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::config::Config;
+
+    #[test]
+    fn each_platform_has_a_file_without_a_problem() {
+        for (platform, named) in [
+            (Platform::Licensespring, "[platform.licensespring]"),
+            (Platform::Lac, "[platform.lac]"),
+            (Platform::Forcemanager, "[platform.forcemanager]"),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("rules.toml");
+            let args = Args { platform, name: "north".to_owned(), provision_from: None, output: Some(path.clone()), force: false };
+            assert_eq!(run(&args, None, &mut Out::to(Vec::new(), false)).unwrap(), Exit::InStep);
+            let text = std::fs::read_to_string(&path).unwrap();
+            assert!(text.contains(named) && text.contains("name = \"north\""), "{text}");
+            assert_eq!(Config::problems_of(&text), [], "{named}");
+        }
+    }
 }

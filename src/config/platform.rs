@@ -1,6 +1,6 @@
 //! The rules held against what the platform can do, as its catalogue says: offline, before anything is asked.
 
-use crate::connectors::{Catalogue, ResourceSpec, forcemanager, licensespring};
+use crate::connectors::{Catalogue, ResourceSpec, forcemanager, lac, licensespring};
 use crate::record::FieldType;
 use crate::rules::{Conflict, Finding, LensWord, Line, ObjectTable, OnSalesforceDelete, Problem, RulesFile, nearest};
 
@@ -13,11 +13,12 @@ pub fn check(file: &RulesFile, source: &str) -> Vec<Problem> {
 
 /// The catalogue of the platform the file names.
 fn catalogue(file: &RulesFile) -> Option<&'static Catalogue> {
-    let platform = file.platform.as_ref()?;
-    match (&platform.licensespring, &platform.forcemanager) {
-        (Some(_), _) => Some(&licensespring::CATALOGUE),
-        (None, Some(_)) => Some(&forcemanager::CATALOGUE),
-        (None, None) => None,
+    let named = file.platform.as_ref()?;
+    match (&named.licensespring, &named.lac, &named.forcemanager) {
+        (Some(_), _, _) => Some(&*licensespring::CATALOGUE),
+        (None, Some(_), _) => Some(&*lac::CATALOGUE),
+        (None, None, Some(_)) => Some(&forcemanager::CATALOGUE),
+        (None, None, None) => None,
     }
 }
 
@@ -309,6 +310,49 @@ mod tests {
         let (file, problems) = read(crate::rules::FORCEMANAGER);
         assert_eq!(problems, []);
         assert_eq!(check(&file.unwrap(), crate::rules::FORCEMANAGER), []);
+    }
+
+    #[test]
+    fn f1_the_rules_for_lac_fit_its_catalogue_and_hold_the_published_fields() {
+        let (file, problems) = read(crate::rules::LAC);
+        assert_eq!(problems, []);
+        let file = file.unwrap();
+        assert_eq!(catalogue(&file).unwrap().name, "lac");
+        assert_eq!(check(&file, crate::rules::LAC), []);
+        let rules = crate::rules::check(&file, crate::rules::LAC).unwrap();
+        let fields = |object: &str| -> Vec<(String, String)> {
+            let entries = rules.mapping(object).unwrap().entries.iter();
+            entries.map(|e| (e.salesforce.join("+"), e.platform.join("+"))).collect()
+        };
+        let pairs =
+            |list: &[(&str, &str)]| -> Vec<(String, String)> { list.iter().map(|(s, p)| ((*s).to_owned(), (*p).to_owned())).collect() };
+        assert_eq!(
+            fields("account"),
+            pairs(&[
+                ("Id", "tag.SF_Id"),
+                ("Name", "name"),
+                ("Phone", "phone_number"),
+                ("Fax", "fax_number"),
+                ("Description", "description"),
+                ("BillingStreet", "street"),
+                ("BillingPostalCode", "zip_code"),
+                ("BillingCity", "city"),
+                ("BillingState", "state"),
+                ("BillingCountry", "country"),
+            ])
+        );
+        assert_eq!(fields("contact"), pairs(&[("FirstName+LastName", "name"), ("Email", "email"), ("AccountId", "customer")]));
+    }
+
+    #[test]
+    fn t1_a_tag_is_a_line_and_its_clock_decides_nothing() {
+        let with = |line: &str| crate::rules::LAC.replacen("Name = \"name\"", &format!("Name = \"name\"\n{line}"), 1);
+        let codes = |source: &str| -> Vec<&'static str> { check(&read(source).0.unwrap(), source).into_iter().map(|p| p.code).collect() };
+        assert_eq!(codes(&with("Currency__c = \"tag.SF_Currency__c\"")), [] as [&str; 0]);
+        assert_eq!(codes(&with("Website = \"homepage\"")), ["unknown-platform-field"]);
+        assert_eq!(codes(&with("Rating = { to = \"tag.SF_Rating\", conflict = \"newest\" }")), ["no-stamps"]);
+        let on_contact = crate::rules::LAC.replacen("Email = \"email\"", "Email = \"email\"\nTitle = \"tag.SF_Title\"", 1);
+        assert_eq!(codes(&on_contact), ["unknown-platform-field"]);
     }
 
     #[test]

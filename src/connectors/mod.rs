@@ -6,6 +6,7 @@ mod catalogue;
 mod fault;
 pub mod forcemanager;
 pub mod http;
+pub mod lac;
 pub mod licensespring;
 pub mod salesforce;
 mod vocabulary;

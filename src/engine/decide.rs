@@ -26,6 +26,8 @@ pub struct Ground<'a> {
     pub survivor: Survivor,
     /// Other platform records refer to this one: it is never deleted.
     pub referred_to: bool,
+    /// The platform record this one lived inside is gone, or not to be seen: it went with it, and nobody deleted it.
+    pub parent_gone: bool,
     /// The first contact of an order's account, where the rules fall back on it.
     pub first_contact: Option<String>,
     /// For intents that must name the time they were planned at.
@@ -206,6 +208,7 @@ fn deleted_in_salesforce(pair: &PairRead, link: &Link, ground: &Ground<'_>, situ
 
 fn gone_on_platform(pair: &PairRead, link: &Link, ground: &Ground<'_>) -> Decision {
     let may = ground.mapping.on_platform_delete == OnPlatformDelete::Delete
+        && !ground.parent_gone
         && !is_issued(ground.mapping)
         && ground.schema.salesforce.deletable
         && ground.mapping.direction.to_salesforce();

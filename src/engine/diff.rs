@@ -4,7 +4,7 @@
 
 use crate::connectors::Schema;
 use crate::plan::Decided;
-use crate::record::{Fields, Side, Sides, Value, coerce};
+use crate::record::{FieldType, Fields, Side, Sides, Value, coerce};
 use crate::rules::{Conflict, Drift, Entry, Lens, LensError, Mapping, Translate};
 use crate::seeded::seeded;
 
@@ -58,7 +58,15 @@ pub fn look(entry: &Entry, mapping: &Mapping, sight: &Sight<'_>) -> Look {
     };
     let base = both(entry, sight.base);
     let Some(base) = base else { return first_match(entry, mapping, sight, &now) };
-    let moved = Sides::new(!constant && now.salesforce != base.salesforce, now.platform != base.platform);
+    let mut moved = Sides::new(!constant && now.salesforce != base.salesforce, now.platform != base.platform);
+    if moved.platform && says_nothing(entry, sight, &now) {
+        moved.platform = false;
+        if !moved.salesforce {
+            // What was taken away is put back.
+            let back = entry.direction.to_platform();
+            return if back { write(entry, sight, &now, Side::Platform) } else { Look::Advance { agreed: false } };
+        }
+    }
     match (moved.salesforce, moved.platform) {
         (false, false) => Look::Still,
         (true, false) if entry.direction.to_platform() => write(entry, sight, &now, Side::Platform),
@@ -79,6 +87,15 @@ pub fn look(entry: &Entry, mapping: &Mapping, sight: &Sight<'_>) -> Look {
 /// What it takes for the platform to show what Salesforce shows, whoever moved.
 pub fn whole(entry: &Entry, sight: &Sight<'_>) -> Look {
     both(entry, sight.now).map_or(Look::Still, |now| write(entry, sight, &now, Side::Platform))
+}
+
+/// On a side whose field can be there and blank, a field that is not there says nothing of the value: nothing travels from it.
+fn says_nothing(entry: &Entry, sight: &Sight<'_>, now: &Sides<Vec<Value>>) -> bool {
+    let tells = |name: &String| {
+        let ty = sight.schema.platform.fields.get(name).map(|f| &f.ty);
+        matches!(ty, Some(FieldType::Text { blank_is_null: false, .. }))
+    };
+    !entry.platform.is_empty() && entry.platform.iter().all(tells) && now.platform.iter().all(|v| *v == Value::Null)
 }
 
 /// The values of the entry's fields on both sides; `None` if any of them is absent.

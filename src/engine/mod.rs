@@ -31,6 +31,8 @@ mod verify;
 mod partner_rules;
 #[cfg(test)]
 mod small_domain;
+#[cfg(test)]
+pub mod stories_of_nesting;
 
 pub use facts::{OrderStory, name_of, order_story};
 pub use native::{native_fields, own_fields};

@@ -104,6 +104,7 @@ fn decided(rules: &Rules, object: &str, pair: &PairRead, candidates: Vec<Candida
         candidates,
         survivor: Survivor::Free,
         referred_to: false,
+        parent_gone: false,
         first_contact: None,
         now: "2026-11-24T10:00:00Z",
     };

@@ -198,6 +198,7 @@ impl Planner<'_> {
             candidates: Vec::new(),
             survivor: Survivor::Free,
             referred_to: false,
+            parent_gone: false,
             first_contact: None,
             now: &looks.now,
         };
@@ -223,6 +224,9 @@ impl Planner<'_> {
                     self.mapping.on_salesforce_delete == OnSalesforceDelete::Delete && self.referred_to(link.platform_id.as_str())?;
             }
             _ => {}
+        }
+        if pair.link.is_some() && pair.staged.platform.as_ref().is_some_and(|row| row.life != Life::Live) {
+            ground.parent_gone = self.parent_gone(pair)?;
         }
         let decision = decide_but(pair, &ground, still, &mut mint);
         // One candidate is a partner; several are a question.
@@ -268,13 +272,26 @@ impl Planner<'_> {
         Ok(decision)
     }
 
-    /// True if any linked platform record of another object refers to this one.
+    /// The record that this one cannot be without, as its base names it, is itself gone or missed.
+    fn parent_gone(&self, pair: &PairRead) -> anyhow::Result<bool> {
+        let Some(parent) = &self.mapping.parent else { return Ok(false) };
+        let Some((_, fields)) = refers_to(self.rules, &self.mapping.object, parent) else { return Ok(false) };
+        let needed = |field: &&String| self.schema.platform.fields.get(*field).is_some_and(|f| f.required);
+        let named = fields.first().filter(needed).zip(pair.base.platform.as_ref()).and_then(|(field, base)| base.get(field)?.as_text());
+        match named {
+            Some(id) => self.store.is_gone_or_missed(parent, id),
+            None => Ok(false),
+        }
+    }
+
+    /// True if any linked platform record of another object refers to this one, and is not about to be deleted before it.
     fn referred_to(&self, platform_id: &str) -> anyhow::Result<bool> {
         for mapping in &self.rules.mappings {
+            let goes_first = mapping.on_salesforce_delete == OnSalesforceDelete::Delete;
             for entry in &mapping.entries {
                 let Some(named) = entry.lens.named(&self.mapping.object, platform_id) else { continue };
                 for field in &entry.platform {
-                    if self.store.refers(&mapping.object, field, &named)? {
+                    if self.store.refers(&mapping.object, field, &named, goes_first)? {
                         return Ok(true);
                     }
                 }

@@ -11,6 +11,7 @@ use super::{
     pull::{Pull, Read, is_budget},
     recover::Recover,
     restore::restore,
+    standing::refers_to,
     tell::Tell,
 };
 use crate::connectors::{Fault, Fetched, FieldInfo, Identity, Schema, Writer};
@@ -18,7 +19,7 @@ use crate::plan::HoldKind;
 use crate::record::{FieldType, RecordId, Side, Sides};
 use crate::rules::{Limits, Mapping, Outline, Rules, changes};
 use crate::seeded::seeded;
-use crate::store::{CensusCounts, PairRead, RunCounts, SidesJson, Store};
+use crate::store::{CensusCounts, Nest, PairRead, RunCounts, SidesJson, Store};
 use chrono::{DateTime, Duration, Utc};
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
@@ -440,6 +441,8 @@ impl Engine<'_> {
         };
         let free = self.sides[side].catalogue().resource(resource).and_then(|r| r.free_prefix);
         let Some(schema) = schemas.get_mut(resource) else { return };
+        // A side may say under the prefix itself what all fields below it are.
+        let alike = free.and_then(|prefix| schema.fields.get(prefix)).cloned();
         for name in native_fields(self.rules, mapping, side) {
             let (ty, writable) = match side {
                 Side::Salesforce if name == LINES => (FieldType::Rows, false),
@@ -447,6 +450,10 @@ impl Engine<'_> {
                 _ if free.is_some_and(|p| name.starts_with(p)) => (FieldType::text(), true),
                 _ => continue,
             };
+            if let (Some(alike), true) = (&alike, free.is_some_and(|p| name.starts_with(p))) {
+                schema.fields.entry(name).or_insert(alike.clone());
+                continue;
+            }
             schema.fields.entry(name).or_insert(FieldInfo {
                 ty,
                 createable: writable,
@@ -656,6 +663,7 @@ impl Engine<'_> {
         self.look_at_products_again(run, mapping, schemas).await?;
         self.wake(run, mapping, interrupted)?;
         self.look_at_parents(run, mapping, true)?;
+        self.make_again(run, options, mapping, schemas)?;
         self.restore(run, options, mapping, schema, tally).await?;
         let cleared = self.laps(run, options, mapping, schemas, schema, tally).await?;
         self.look_at_parents(run, mapping, false)?;
@@ -759,6 +767,40 @@ impl Engine<'_> {
         }
         if self.store.has_news(&mapping.object, Side::Platform)? {
             self.store.wake_unmatched(&mapping.object)?;
+        }
+        Ok(())
+    }
+
+    /// Of records that cannot be without their parent: what went with it is made again with it, and a parent is made again for
+    /// the news of its child. A re-sync makes everything again that is gone on the platform only. Never what was issued.
+    fn make_again(&self, run: i64, options: &Options, mapping: &Mapping, schemas: &Schemas) -> anyhow::Result<()> {
+        let again = |m: &Mapping| m.create.on_platform() && !m.provisions && !matches!(m.object.as_str(), "order" | "license" | "feature");
+        // A restored memory does not know what was deleted for good since: nothing is brought back.
+        if !again(mapping) || self.store.restored()?.is_some() {
+            return Ok(());
+        }
+        let object = mapping.object.as_str();
+        let mut count = 0;
+        let mut nested = |child: &str, parent: &str, with: fn(&Store, i64, &Nest<'_>) -> anyhow::Result<usize>| -> anyhow::Result<()> {
+            let Some((salesforce, platform)) = refers_to(self.rules, child, parent) else { return Ok(()) };
+            let schema = self.rules.mapping(child).and_then(|m| schemas.platform.get(&m.platform));
+            let needed = platform.first().filter(|field| schema.is_some_and(|s| s.fields.get(*field).is_some_and(|f| f.required)));
+            if let (Some(salesforce_field), Some(platform_field)) = (salesforce.first(), needed) {
+                count += with(self.store, run, &Nest { child, parent, salesforce_field, platform_field })?;
+            }
+            Ok(())
+        };
+        for child in self.rules.mappings.iter().filter(|m| m.parent.as_deref() == Some(object) && again(m)) {
+            nested(&child.object, object, Store::wake_parents_of_news)?;
+        }
+        if let Some(parent) = &mapping.parent {
+            nested(object, parent, Store::made_again_with_parent)?;
+        }
+        if options.kind == RunKind::Full {
+            count += self.store.made_again(run, object)?;
+        }
+        if count > 0 {
+            tracing::info!(object, count, "gone on the platform, and to be made again");
         }
         Ok(())
     }

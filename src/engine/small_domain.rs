@@ -90,6 +90,7 @@ fn run(rules: &Rules, pair: &PairRead, survivor: Survivor, referred_to: bool) ->
         candidates: Vec::new(),
         survivor,
         referred_to,
+        parent_gone: false,
         first_contact: None,
         now: "2026-11-24T10:00:00Z",
     };

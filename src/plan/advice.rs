@@ -61,6 +61,28 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("in-use", "take the record out of what uses it, or leave it on the platform", "a record nobody uses"),
     ("not-permitted", "give the API key the right that the message names", "a right of the API key"),
     ("changed-meanwhile", "nothing: it is compared again", "the next try"),
+    // ── ours: records inside a record ──
+    ("contact-not-kept", "ask the platform's support why a new contact is not kept", "contacts that are kept"),
+    ("contact-not-removed", "remove the contact on the platform by hand", "a contact that is gone"),
+    ("contact-renumbered", "ask the platform's support why contacts change their numbers; restart Lockstep then", "numbers that stay"),
+    ("contact-vanished", "look at the customer on the platform, put the contact back, and restart Lockstep", "a look by a person"),
+    ("contact-without-id", "remove the contact without an id, or ask the platform's support", "contacts that can be named"),
+    ("contacts-not-shown", "let our user read the customer's contacts", "contacts that are shown"),
+    ("tags-not-shown", "let our user read the customer's custom tags", "tags that are shown"),
+    ("tag-not-kept", "create the custom tag SF_Id on the platform and restart Lockstep", "a tag that is kept"),
+    ("tag-undefined", "create the custom tag that the message names on the platform", "the tag"),
+    ("tag-changed", "look at the customer's custom tags on the platform, put them right, and restart Lockstep", "a look by a person"),
+    ("tag-vanished", "look at the customer's custom tags on the platform, put them back, and restart Lockstep", "a look by a person"),
+    ("tag-names-another-account", "correct the tag SF_Id of the customer", "a tag that names its account"),
+    ("one-id-on-two-customers", "take the tag SF_Id off all customers but one", "one customer with the id"),
+    ("no-customer", "give the contact an account in Salesforce", "an account that is synchronised"),
+    ("name-needed", "fill the name in Salesforce", "a name"),
+    (
+        "has-license-orders",
+        "remove the license orders on the platform, or set customers-with-orders in the rules",
+        "a customer without license orders",
+    ),
+    ("delete-not-supported", "delete the record on the platform by hand, or say customer-delete = \"off\"", "other rules"),
     // ── ours: orders and licenses ──
     (
         "product-not-mapped",

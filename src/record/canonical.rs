@@ -121,6 +121,12 @@ pub fn coerce(value: &Value, ty: &FieldType) -> Result<Value, NotCanonical> {
             let items = text.split(';').map(str::trim).filter(|t| !t.is_empty()).map(Value::text).collect();
             coerce(&Value::List(items), &FieldType::List { ordered: *ordered })?
         }
+        // As the other way: a list as text is its items with `;` between them.
+        (FieldType::Text { blank_is_null, .. }, Value::List(items))
+            if items.iter().all(|i| i.as_text().is_some_and(|t| !t.contains(';'))) =>
+        {
+            text_value(&items.iter().filter_map(Value::as_text).collect::<Vec<_>>().join(";"), *blank_is_null)
+        }
         (FieldType::List { .. }, _) | (_, Value::List(_)) => return Err(no()),
         (FieldType::Text { blank_is_null, .. }, v) => text_value(&plain_text(v), *blank_is_null),
         (FieldType::Email { blank_is_null, .. }, v) => text_value(&plain_text(v).to_lowercase(), *blank_is_null),
@@ -252,6 +258,19 @@ mod tests {
             (json!(null), exact, Value::Null),
         ] {
             assert_eq!(c(raw.clone(), &ty), want, "{raw} as {ty:?}");
+        }
+    }
+
+    #[test]
+    fn t4_a_list_is_text_with_semicolons_and_back() {
+        let list = Value::List(vec![Value::text("a"), Value::text("b c")]);
+        let text = coerce(&list, &FieldType::text()).unwrap();
+        assert_eq!(text, Value::text("a;b c"));
+        assert_eq!(coerce(&text, &FieldType::List { ordered: false }).unwrap(), list);
+        assert_eq!(coerce(&Value::List(vec![]), &FieldType::text()).unwrap(), Value::Null);
+        assert!(coerce(&Value::List(vec![Value::text("a;b")]), &FieldType::text()).is_err(), "it could not be read back");
+        for (value, text) in [(Value::Bool(true), "true"), (Value::Decimal("12.50".parse().unwrap()), "12.5"), (Value::Int(3), "3")] {
+            assert_eq!(coerce(&value, &FieldType::text()).unwrap(), Value::text(text));
         }
     }
 

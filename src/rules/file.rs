@@ -210,6 +210,8 @@ pub struct PlatformTable {
     pub licensespring: Option<At<LicenseSpringTable>>,
     /// ForceManager (Sage Sales Management), by its API v4.
     pub forcemanager: Option<At<ForceManagerTable>>,
+    /// X-Formation License Activation Center, by its vendor REST API.
+    pub lac: Option<At<LacTable>>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -295,6 +297,49 @@ pub enum ExtraKindWord {
     Date,
     Datetime,
     Multivalue,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct LacTable {
+    /// The address below which the vendor REST API has its `/customers`. The vendor publishes none; ask your installation.
+    #[schemars(with = "TextValue", extend("examples" = ["https://license.example.com/rest/vendor", {"env": "LAC_URL"}]))]
+    pub url: Option<At<TextValue>>,
+    /// The LAC user Lockstep works as.
+    #[schemars(with = "TextValue", extend("examples" = [{"env": "LAC_USERNAME"}]))]
+    pub username: Option<At<TextValue>>,
+    /// Its password.
+    #[schemars(with = "SecretRef", extend("examples" = [{"env": "LAC_PASSWORD"}]))]
+    pub password: Option<At<SecretRef>>,
+    /// The zone of LAC's times, which name none.
+    #[schemars(extend("x-kind" = "time zone", "default" = "UTC", "examples" = ["Europe/Warsaw"]))]
+    pub time_zone: Option<At<String>>,
+    /// How many requests a minute are made at most. The vendor publishes no limit.
+    #[schemars(range(min = 1, max = 1_000_000), extend("default" = 120, "examples" = [600]))]
+    pub requests_per_minute: Option<u32>,
+    /// How a customer is deleted: by `DELETE /customers/{id}`, which not every LAC offers, or `off`: never.
+    #[schemars(extend("default" = "rest", "examples" = ["off"]))]
+    pub customer_delete: Option<CustomerDelete>,
+    /// What becomes of the deletion of a customer that has license orders: `block` reports it and keeps the customer, `allow`
+    /// deletes it, with whatever becomes of the orders.
+    #[schemars(extend("default" = "block", "examples" = ["allow"]))]
+    pub customers_with_orders: Option<CustomersWithOrders>,
+}
+
+/// How a customer of LAC is deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum CustomerDelete {
+    Rest,
+    Off,
+}
+
+/// A customer of LAC that has license orders is to be deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum CustomersWithOrders {
+    Block,
+    Allow,
 }
 
 /// A vendor plan of LicenseSpring.

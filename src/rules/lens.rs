@@ -249,8 +249,8 @@ fn squeeze(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Unchanged as a whole → the old parts stay. Else the old first name stays if the new whole still begins with it;
-/// else the last word is the last name.
+/// Unchanged as a whole → the old parts stay. Else the old first name stays if the new whole still begins with it; else the
+/// old last name if it still ends with it; else the last word is the last name.
 fn split_name(whole: &Value, old: &[Value]) -> Vec<Value> {
     let whole = squeeze(&word(whole));
     if whole.is_empty() {
@@ -265,6 +265,12 @@ fn split_name(whole: &Value, old: &[Value]) -> Vec<Value> {
         && let Some(rest) = whole.strip_prefix(&old_first).and_then(|r| r.strip_prefix(' '))
     {
         return vec![text(&old_first), text(rest)];
+    }
+    let old_last = squeeze(&old.get(1).map(word).unwrap_or_default());
+    if !old_last.is_empty()
+        && let Some(first) = whole.strip_suffix(&old_last).and_then(|f| f.strip_suffix(' '))
+    {
+        return vec![text(first), text(&old_last)];
     }
     match whole.rsplit_once(' ') {
         Some((first, last)) => vec![text(first), text(last)],
@@ -384,6 +390,42 @@ mod tests {
         let old = [Value::text("Anna Maria"), Value::text("Kelly")];
         let new = Lens::PersonName.to_salesforce(&[Value::text("Anna Maria van Dyk")], &old, &Nobody).unwrap();
         assert_eq!(new, [Value::text("Anna Maria"), Value::text("van Dyk")]);
+    }
+
+    fn parts(first: &str, last: &str) -> [Value; 2] {
+        [first, last].map(|t| if t.is_empty() { Value::Null } else { Value::text(t) })
+    }
+
+    fn put_name(whole: &str, first: &str, last: &str) -> [Value; 2] {
+        Lens::PersonName.to_salesforce(&[Value::text(whole)], &parts(first, last), &Nobody).unwrap().try_into().unwrap()
+    }
+
+    #[test]
+    fn n1_first_and_last_name_are_joined() {
+        assert_eq!(get(&Lens::PersonName, &parts("Ada", "Lovelace")), [Value::text("Ada Lovelace")]);
+        assert_eq!(get(&Lens::PersonName, &parts("", "Cher")), [Value::text("Cher")]);
+        assert_eq!(get(&Lens::PersonName, &parts(" Ada ", " Lovelace")), [Value::text("Ada Lovelace")]);
+    }
+
+    #[test]
+    fn n2_a_name_that_joins_to_the_same_is_not_split_again() {
+        assert_eq!(put_name("Juan Carlos de la Cruz", "Juan Carlos", "de la Cruz"), parts("Juan Carlos", "de la Cruz"));
+        assert_eq!(put_name("Juan  Carlos de la  Cruz", "Juan Carlos", "de la Cruz"), parts("Juan Carlos", "de la Cruz"));
+    }
+
+    #[test]
+    fn n3_what_is_known_of_a_changed_name_is_kept() {
+        assert_eq!(put_name("Juan Carlos de la Rosa", "Juan Carlos", "de la Cruz"), parts("Juan Carlos", "de la Rosa"));
+        assert_eq!(put_name("Juan Pedro de la Cruz", "Juan Carlos", "de la Cruz"), parts("Juan Pedro", "de la Cruz"));
+        assert_eq!(put_name("Grace Brewster Hopper", "Ada", "Lovelace"), parts("Grace Brewster", "Hopper"));
+        assert_eq!(put_name("Adam Smith", "Ada", "Jones"), parts("Adam", "Smith"), "not a word of its own");
+    }
+
+    #[test]
+    fn n4_one_word_is_a_last_name_and_none_is_none() {
+        assert_eq!(put_name("Cher", "", ""), parts("", "Cher"));
+        assert_eq!(put_name("Ada Lovelace", "", ""), parts("Ada", "Lovelace"));
+        assert_eq!(put_name("  ", "Ada", "Lovelace"), parts("", ""));
     }
 
     #[test]

@@ -18,9 +18,9 @@ mod starter;
 pub use check::{ADDRESS_HELP, CHECKS, Check, Finding, address, complaints};
 pub use expression::{BadExpression, Expression, FILTERS, TESTS};
 pub use file::{
-    At, ConnectionTable, ExtraKindWord, FieldTable, FieldValue, FirstLoadWord, FlowWord, ForceManagerTable, LensWord, LicenseSpringTable,
-    LimitTable, LimitsTable, Line, ObjectTable, OrdersTable, PlanWord, PlatformTable, ProductTable, ProductValue, ResyncAt, RulesFile,
-    SalesforceTable, Scalar, ScheduleTable, SecretRef, TextValue, schema,
+    At, ConnectionTable, CustomerDelete, CustomersWithOrders, ExtraKindWord, FieldTable, FieldValue, FirstLoadWord, FlowWord,
+    ForceManagerTable, LacTable, LensWord, LicenseSpringTable, LimitTable, LimitsTable, Line, ObjectTable, OrdersTable, PlanWord,
+    PlatformTable, ProductTable, ProductValue, ResyncAt, RulesFile, SalesforceTable, Scalar, ScheduleTable, SecretRef, TextValue, schema,
 };
 #[cfg(test)]
 pub use form::fits;
@@ -35,4 +35,4 @@ pub use meaning::{census, check, limits, meaning, schedule};
 pub use outline::{Outline, changes};
 pub use problem::{Place, Problem, render};
 pub use schedule::{Schedule, duration};
-pub use starter::{FORCEMANAGER, SHIPPED, forcemanager_starter, starter};
+pub use starter::{FORCEMANAGER, LAC, SHIPPED, forcemanager_starter, starter, starter_of};

@@ -62,6 +62,11 @@ pub const REGRESSIONS: &[Regression] = &[
         bug: Bug::LateAnswerIsBase,
         script: r#"{"seed":947,"rules":{"conflict":"salesforce","merge":"field","drift":"ignore","create":"both","on_salesforce_delete":"delete","on_platform_delete":"keep","fill_blanks":false,"filled":false,"trigger":false,"lowers":false,"answers":true,"tight":false},"steps":[{"Edit":{"Hide":{"side":"platform","kind":"Account","field":1}}},{"Edit":{"Create":{"side":"salesforce","kind":"Account","twin":false}}},{"Run":{"full":false,"events":[[0,{"Aimed":{"side":"platform","op":"Create","trouble":"CrashAfter"}}]]}}]}"#,
     },
+    Regression {
+        what: "a full re-sync made an account again on the platform that was purged in Salesforce, where nobody reports it",
+        bug: Bug::UnseenIsThere,
+        script: r#"{"seed":1637,"rules":{"conflict":"salesforce","merge":"field","drift":"ignore","create":"to-platform","on_salesforce_delete":"report","on_platform_delete":"delete","fill_blanks":false,"filled":false,"trigger":false,"lowers":false,"answers":true,"tight":false},"steps":[{"Edit":{"Create":{"side":"salesforce","kind":"Account","twin":false}}},{"Run":{"full":false,"events":[]}},{"Edit":{"Delete":{"side":"platform","kind":"Account","who":2}}},{"Edit":{"Create":{"side":"salesforce","kind":"Account","twin":false}}},{"Edit":{"Purge":{"kind":"Account","who":2}}}]}"#,
+    },
 ];
 
 #[cfg(test)]

@@ -535,6 +535,11 @@ fn carried_out(
         Verb::Update if intent.tells() && intent.link.is_none() => told_unlinked(tx, intent, answer)?,
         Verb::Update | Verb::Advance => {
             let Some(link) = intent.link else { return Ok(Ok(())) };
+            let renamed =
+                side_id(intent, intent.side).is_some_and(|own| intent.verb == Verb::Update && own != id && !id.as_str().is_empty());
+            if renamed && let Err(contest) = rename(tx, intent, link, id)? {
+                return Ok(Err(contest));
+            }
             for side in Side::BOTH {
                 let Some(mut base) = base_of(tx, link, side)? else { continue };
                 base.extend(intent.advance[side].clone());
@@ -548,7 +553,8 @@ fn carried_out(
                 set_base(tx, link, side, &base, written && answer.is_none())?;
                 // The answer to its deletion in Salesforce was this change; the link is marked with it.
                 let ended = matches!(intent.situation, Situation::DeletedInSalesforce | Situation::DeletedInSalesforceButEdited);
-                if let Some(own) = side_id(intent, side) {
+                let now = Some(id).filter(|_| renamed && side == intent.side);
+                if let Some(own) = now.or_else(|| side_id(intent, side)) {
                     if ended {
                         tx.prepare_cached("UPDATE link SET state = 'deleted-in-salesforce', note = ?2 WHERE id = ?1")?
                             .execute(params![link, intent.situation.as_str()])?;
@@ -652,6 +658,26 @@ fn side_id(intent: &Intent, side: Side) -> Option<&RecordId> {
         Side::Salesforce => intent.salesforce_id.as_ref(),
         Side::Platform => intent.platform_id.as_ref(),
     }
+}
+
+/// The record answered under another id, as one does that lives inside another record and went to a third: its link goes
+/// with it, and the old id is nobody's any more. `Err` names the other link that claims the new one.
+fn rename(tx: &Transaction<'_>, intent: &Intent, link: i64, id: &RecordId) -> anyhow::Result<Result<(), String>> {
+    let (object, side) = (intent.object.as_str(), intent.side);
+    match link_by(tx, object, side, id.as_str())? {
+        Some(other) if other.state == super::LinkState::Buried => {
+            tx.execute("DELETE FROM link WHERE id = ?1", [other.id])?;
+        }
+        Some(other) => return Ok(Err(format!("{side} {id} is already linked to {} {}", side.other(), other.id_on(side.other())))),
+        None => {}
+    }
+    if let Some(old) = side_id(intent, side) {
+        forget(tx, object, side, old.as_str())?;
+        tx.execute("DELETE FROM suspect WHERE object = ?1 AND side = ?2 AND id = ?3", params![object, side.as_str(), old.as_str()])?;
+    }
+    tx.execute("DELETE FROM staged_key WHERE object = ?1 AND id = ?2", params![object, id.as_str()])?;
+    tx.execute(&format!("UPDATE link SET {} = ?2 WHERE id = ?1", id_column(side)), params![link, id.as_str()])?;
+    Ok(Ok(()))
 }
 
 fn link_up(tx: &Transaction<'_>, run: i64, object: &str, ids: Sides<&RecordId>, now: DateTime<Utc>) -> anyhow::Result<Result<i64, String>> {

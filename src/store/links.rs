@@ -169,13 +169,16 @@ impl Store {
     }
 
     /// True if a linked platform record of `object` holds this id in `field`.
-    pub fn refers(&self, object: &str, field: &str, id: &str) -> anyhow::Result<bool> {
+    /// Those whose Salesforce record is deleted are left out where `but_deleted` says so.
+    pub fn refers(&self, object: &str, field: &str, id: &str, but_deleted: bool) -> anyhow::Result<bool> {
         self.read(|c| {
             c.prepare_cached(
                 "SELECT EXISTS (SELECT 1 FROM link l JOIN base b ON b.link_id = l.id AND b.side = 'platform'
-                 WHERE l.object = ?1 AND l.state = 'live' AND json_extract(b.fields, '$.\"' || ?2 || '\"') = ?3)",
+                 WHERE l.object = ?1 AND l.state = 'live' AND json_extract(b.fields, '$.\"' || ?2 || '\"') = ?3
+                 AND NOT (?4 AND EXISTS (SELECT 1 FROM staged s WHERE s.object = l.object AND s.side = 'salesforce'
+                   AND s.id = l.salesforce_id AND s.life = 'deleted')))",
             )?
-            .query_row(params![object, field, id], |r| r.get(0))
+            .query_row(params![object, field, id, but_deleted], |r| r.get(0))
         })
     }
 

@@ -83,7 +83,10 @@ impl Shape {
     #[must_use]
     pub fn columns(&self) -> Vec<String> {
         let system = [Some(&self.id), self.stamp.as_ref(), self.deleted.as_ref(), self.master.as_ref()];
-        system.into_iter().flatten().cloned().chain(self.wanted.iter().map(|w| w.path.clone())).collect()
+        let system: Vec<String> = system.into_iter().flatten().cloned().collect();
+        // No column may stand there twice: `Id` may be a mapped field too.
+        let own = self.wanted.iter().map(|w| w.path.clone()).filter(|path| !system.contains(path));
+        system.iter().cloned().chain(own).collect()
     }
 
     /// One row as a record. A value that is not what describe said stays out of it, as if it could not be read.

@@ -57,12 +57,10 @@ pub(super) fn bad_cron(file: &RulesFile) -> Vec<Finding> {
 }
 
 pub(super) fn bad_time_zone(file: &RulesFile) -> Vec<Finding> {
-    let Some(zone) = &file.schedule.time_zone else { return Vec::new() };
-    if zone.parse::<chrono_tz::Tz>().is_err() {
-        let help = nearest(zone, chrono_tz::TZ_VARIANTS.iter().map(|z| z.name()));
-        let help = help.map_or("write a name such as \"Europe/Berlin\"".to_owned(), |name| format!("did you mean {name:?}?"));
-        return vec![Finding::new(zone.place(), format!("there is no time zone {:?}", **zone), help)];
-    }
+    let platform = file.platform.as_ref();
+    let lac = platform.and_then(|p| p.lac.as_ref()).and_then(|p| p.time_zone.as_ref());
+    let unknown: Vec<Finding> = file.schedule.time_zone.iter().chain(lac).filter_map(no_time_zone).collect();
+    let Some(zone) = file.schedule.time_zone.as_ref().filter(|_| unknown.is_empty()) else { return unknown };
     let by_the_clock = |text: &At<String>| matches!(Schedule::census(text, None), Ok(Some(Schedule::Cron { .. })));
     match (&file.schedule.cron, file.schedule.census.as_ref().is_some_and(by_the_clock)) {
         (Some(_), _) | (None, true) => Vec::new(),
@@ -72,6 +70,15 @@ pub(super) fn bad_time_zone(file: &RulesFile) -> Vec<Finding> {
             "an interval needs no time zone; take it out",
         )],
     }
+}
+
+fn no_time_zone(zone: &At<String>) -> Option<Finding> {
+    if zone.parse::<chrono_tz::Tz>().is_ok() {
+        return None;
+    }
+    let help = nearest(zone, chrono_tz::TZ_VARIANTS.iter().map(|z| z.name()));
+    let help = help.map_or("write a name such as \"Europe/Berlin\"".to_owned(), |name| format!("did you mean {name:?}?"));
+    Some(Finding::new(zone.place(), format!("there is no time zone {:?}", **zone), help))
 }
 
 /// What is wrong with an address, if it is. Whatever it is, it is not shown with a name and password in it.
@@ -107,6 +114,7 @@ pub(super) fn bad_address(file: &RulesFile) -> Vec<Finding> {
         salesforce.and_then(|s| s.audience.as_ref()),
         platform.and_then(|p| p.url.as_ref()),
         file.platform.as_ref().and_then(|p| p.forcemanager.as_ref()).and_then(|p| p.url.as_ref()),
+        file.platform.as_ref().and_then(|p| p.lac.as_ref()).and_then(|p| p.url.as_ref()),
     ];
     let mut out = Vec::new();
     for value in addresses.into_iter().flatten() {
@@ -207,8 +215,15 @@ fn is_variable(name: &str) -> bool {
 }
 
 pub(super) fn no_platform(file: &RulesFile) -> Vec<Finding> {
-    let empty = file.platform.as_ref().filter(|p| p.licensespring.is_none() && p.forcemanager.is_none() && !file.is_maimed(&p.place()));
+    let empty = file.platform.as_ref().filter(|p| p.named().is_empty() && !file.is_maimed(&p.place()));
     empty.map(|p| Finding::new(p.place(), "no platform is named", "add [platform.licensespring]")).into_iter().collect()
+}
+
+pub(super) fn platform_twice(file: &RulesFile) -> Vec<Finding> {
+    let named = file.platform.as_ref().map(|p| p.named()).unwrap_or_default();
+    let more = named.into_iter().skip(1);
+    let help = "keep one; another platform is another connection, with rules and a state directory of its own";
+    more.map(|(name, place)| Finding::new(place, format!("{name} is a second platform in one file"), help)).collect()
 }
 
 pub(super) fn rate_twice(file: &RulesFile) -> Vec<Finding> {

@@ -1,6 +1,6 @@
 //! The rules file looked at in the ways the checks need: in the order of the file, a field line with its object.
 
-use super::{At, FieldTable, FieldValue, LensWord, ObjectTable, RulesFile, SecretRef, TextValue};
+use super::{At, FieldTable, FieldValue, LensWord, ObjectTable, PlatformTable, RulesFile, SecretRef, TextValue};
 use crate::rules::{
     Place,
     mapping::{Conflict, Create, Direction},
@@ -95,6 +95,19 @@ impl ObjectTable {
     }
 }
 
+impl PlatformTable {
+    /// The platforms that are named, each with its place; a sound file names one.
+    #[must_use]
+    pub fn named(&self) -> Vec<(&'static str, Place)> {
+        let named = [
+            ("licensespring", self.licensespring.as_ref().map(At::place)),
+            ("lac", self.lac.as_ref().map(At::place)),
+            ("forcemanager", self.forcemanager.as_ref().map(At::place)),
+        ];
+        named.into_iter().filter_map(|(name, place)| Some((name, place?))).collect()
+    }
+}
+
 impl RulesFile {
     /// The objects, in the order of the file.
     #[must_use]
@@ -123,6 +136,7 @@ impl RulesFile {
         let salesforce = self.salesforce.as_ref();
         let platform = self.platform.as_ref().and_then(|p| p.licensespring.as_ref());
         let forcemanager = self.platform.as_ref().and_then(|p| p.forcemanager.as_ref());
+        let lac = self.platform.as_ref().and_then(|p| p.lac.as_ref());
         let secrets = [
             salesforce.and_then(|s| s.client_secret.as_ref()),
             salesforce.and_then(|s| s.refresh_token.as_ref()),
@@ -131,6 +145,7 @@ impl RulesFile {
             platform.and_then(|p| p.api_key.as_ref()),
             forcemanager.and_then(|p| p.public_key.as_ref()),
             forcemanager.and_then(|p| p.private_key.as_ref()),
+            lac.and_then(|p| p.password.as_ref()),
         ];
         let texts = [
             salesforce.and_then(|s| s.login_url.as_ref()),
@@ -139,6 +154,8 @@ impl RulesFile {
             salesforce.and_then(|s| s.audience.as_ref()),
             platform.and_then(|p| p.url.as_ref()),
             forcemanager.and_then(|p| p.url.as_ref()),
+            lac.and_then(|p| p.url.as_ref()),
+            lac.and_then(|p| p.username.as_ref()),
         ];
         out.extend(secrets.into_iter().flatten().map(|value| (&**value, value.place())));
         for value in texts.into_iter().flatten() {

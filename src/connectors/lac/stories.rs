@@ -375,7 +375,10 @@ async fn after_a_crash_the_customer_is_found_by_its_tag() {
     let fake = Fake::start(World::default()).await;
     let (id, _) = done(one(&fake, create("Acme")).await);
     let (found, record) = done(fake.again().resolve(&create("Acme")).await);
-    assert_eq!((found, record.fields["tag.SF_Id"].clone()), (id, Value::text(SF)));
+    assert_eq!((found, record.fields["tag.SF_Id"].clone()), (id.clone(), Value::text(SF)));
+
+    let (found, record) = done(fake.again().resolve(&create("Acme as it was")).await);
+    assert_eq!((found, &record.fields["name"], fake.writes()), (id, &Value::text("Acme"), 1), "what was edited since is not undone");
 }
 
 #[tokio::test]

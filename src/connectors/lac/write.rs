@@ -93,7 +93,7 @@ impl Lac {
         }
         let mut steps = Steps::default();
         let ended = match (resource.name, write.verb) {
-            (CUSTOMER, Verb::Create) => self.resolve_create_customer(write, resource, &mut steps).await,
+            (CUSTOMER, Verb::Create) => self.resolve_create_customer(write, resource).await,
             (CUSTOMER, Verb::Update) => self.resolve_update_customer(write, resource).await,
             (CUSTOMER, Verb::Delete) => self.resolve_delete_customer(write).await,
             (CONTACT, Verb::Create) => self.resolve_create_contact(write, resource).await,

@@ -98,13 +98,33 @@ impl LicenseSpring {
 
     /// A record that carries our key already: brought to the wanted values where it differs.
     pub(super) async fn adopt(&self, write: &Write, resource: &'static ResourceSpec, row: Row, steps: &mut Steps) -> Result<Row, Outcome> {
+        self.fill(write, resource, row, steps, |_| true).await
+    }
+
+    /// A record whose creation was not known to have happened: what it still lacks is added. What differs was edited since,
+    /// and whoever compares it later must see that.
+    pub(super) async fn complete(&self, write: &Write, resource: &'static ResourceSpec, row: Row, steps: &mut Steps) -> Result<Row, Outcome> {
+        self.fill(write, resource, row, steps, Value::is_blank).await
+    }
+
+    async fn fill(
+        &self,
+        write: &Write,
+        resource: &'static ResourceSpec,
+        row: Row,
+        steps: &mut Steps,
+        over: fn(&Value) -> bool,
+    ) -> Result<Row, Outcome> {
         let id = row_id(&row).ok_or_else(|| failed("no-id", "the record found has no id"))?;
         steps.say("look-up", format!("found {id}"));
         let names: Vec<String> = write.fields.keys().cloned().collect();
         let shown = self.records(resource, std::slice::from_ref(&row), &names).await.map_err(unsent)?;
         let shown = shown.into_iter().next().map(|r| r.fields).unwrap_or_default();
         // A create has no opinion where it has no value.
-        let wanted = canonical(resource, &write.fields).into_iter().filter(|(_, value)| *value != Value::Null).collect();
+        let wanted = canonical(resource, &write.fields)
+            .into_iter()
+            .filter(|(name, value)| *value != Value::Null && over(shown.get(name).unwrap_or(&Value::Null)))
+            .collect();
         let changes = changeable(resource, &differing(&wanted, &shown));
         if changes.is_empty() {
             return Ok(row);
@@ -123,7 +143,7 @@ impl LicenseSpring {
                 .await
                 .map_err(|f| Outcome::Unknown { message: format!("still not known: {f}") })?;
             match single(resource, field, value, rows).map_err(rejected)? {
-                Some(row) => self.adopt(write, resource, row, &mut steps).await,
+                Some(row) => self.complete(write, resource, row, &mut steps).await,
                 None => Err(failed("not-done", format!("there is no {} with {field} {value}", resource.name))),
             }
         };

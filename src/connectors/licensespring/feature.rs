@@ -67,7 +67,7 @@ impl LicenseSpring {
         let settled = async {
             let (license, code) = natural_key(write).map_err(rejected)?;
             match self.feature_row(resource, license, code).await.map_err(|f| still_unknown(Trouble::Fault(f)))?? {
-                Some(row) => self.adopt(write, resource, row, &mut steps).await,
+                Some(row) => self.complete(write, resource, row, &mut steps).await,
                 None => Err(failed("not-done", format!("license {license} has no feature {code}"))),
             }
         };

@@ -335,6 +335,21 @@ async fn a_lost_request_is_unknown_until_looked_at() {
 }
 
 #[tokio::test]
+async fn a_late_look_at_a_create_adds_what_is_missing_and_leaves_what_was_edited_since() {
+    let fake = Fake::start(world()).await;
+    let (id, ..) = done(one(&fake, contact(SF, "Mina")).await);
+    let (_, record, steps) = done(fake.connector.resolve(&contact(SF, "Wilhelmina")).await);
+    assert_eq!((&record.fields["first_name"], steps), (&Value::text("Mina"), vec![format!("look-up: found {id}")]));
+
+    let mut half = fake.rows("customers")[0].clone();
+    half.insert("first_name".to_owned(), json!(""));
+    let fake = Fake::start(world().with("customers", [half.into()])).await;
+    let (_, record, steps) = done(fake.connector.resolve(&contact(SF, "Wilhelmina")).await);
+    assert_eq!(record.fields["first_name"], Value::text("Wilhelmina"));
+    assert_eq!(steps, [format!("look-up: found {id}"), "patch: first_name".to_owned()]);
+}
+
+#[tokio::test]
 async fn two_records_with_one_key_stop_everything() {
     let double = |id| json!({"id": id, "reference": SF});
     let fake = Fake::start(world().with("customers", [double(1), double(2)])).await;

@@ -71,7 +71,7 @@ mod on {
         WinnerUnseen = "winner-unseen" in "engine/decide": "a whole record wins without a row for what lost";
         PlansInDoubt = "plans-in-doubt" in "engine/planner": "what an unknown create may have made counts as new";
         ClaimedIsNew = "claimed-is-new" in "engine/planner": "what parked Salesforce records want counts as new";
-        NobodyWakes = "nobody-wakes" in "engine/run": "children that wait are not looked at again";
+        NobodyWakes = "nobody-wakes" in "engine/look_again": "children that wait are not looked at again";
         HalfPicture = "half-picture" in "engine/run": "planned on although a side could not be read";
         NoRecovery = "no-recovery" in "engine/recover": "unknown outcomes are never looked up";
         UnknownIsUndone = "unknown-is-undone" in "engine/recover": "an unknown outcome counts as not done";
@@ -81,17 +81,17 @@ mod on {
         NoPromise = "no-promise" in "engine/apply": "sent without having been written into the journal";
         GuardSleeps = "guard-sleeps" in "engine/guard": "nothing is ever too much";
         GuardForgetsTheDay = "guard-forgets-the-day" in "engine/guard": "each run is counted for itself";
-        BaseFromSent = "base-from-sent" in "store/journal": "the base takes what was sent, not what the side answered";
-        WholeAnswerIsBase = "whole-answer-is-base" in "store/journal": "what a create did not send is agreed on as answered";
-        LateAnswerIsBase = "late-answer-is-base" in "store/journal": "what a late look at a create finds is agreed on, whoever wrote it";
-        SentOverRead = "sent-over-read" in "store/journal": "without an answer, what was sent stands over what was read since";
-        LivingForgotten = "living-forgotten" in "store/journal": "a record that lives on when its link goes is forgotten with it";
+        BaseFromSent = "base-from-sent" in "store/settle": "the base takes what was sent, not what the side answered";
+        WholeAnswerIsBase = "whole-answer-is-base" in "store/settle": "what a create did not send is agreed on as answered";
+        LateAnswerIsBase = "late-answer-is-base" in "store/settle": "what a late look at a create finds is agreed on, whoever wrote it";
+        SentOverRead = "sent-over-read" in "store/settle": "without an answer, what was sent stands over what was read since";
+        LivingForgotten = "living-forgotten" in "store/settle": "a record that lives on when its link goes is forgotten with it";
         PromisesDropped = "promises-dropped" in "store/journal": "a new run forgets what the last one promised";
-        ConflictUnkept = "conflict-unkept" in "store/journal": "a clash is decided and no row keeps the loser";
-        MarkForgotten = "mark-forgotten" in "store/journal": "the link of a record deleted in Salesforce stays as it was";
+        ConflictUnkept = "conflict-unkept" in "store/settle": "a clash is decided and no row keeps the loser";
+        MarkForgotten = "mark-forgotten" in "store/settle": "the link of a record deleted in Salesforce stays as it was";
         NewsSwallowed = "news-swallowed" in "store/stage": "settling one field settles all that moved meanwhile";
         StampDecides = "stamp-decides" in "store/stage": "a record with a stamp no newer than the known one is no news";
-        SurvivorKeepsBase = "survivor-keeps-base" in "store/journal": "the survivor of a merge is compared with the base of the loser";
+        SurvivorKeepsBase = "survivor-keeps-base" in "store/settle": "the survivor of a merge is compared with the base of the loser";
         UnseenIsThere = "unseen-is-there" in "store/nested": "a record that Salesforce did not show is made again on the platform";
         ParkedUnseen = "parked-unseen" in "store/quarantine": "what cannot be decided is put aside without a row";
     }
@@ -116,5 +116,20 @@ mod on {
         ON.set(Some(bug));
         let _off = Off;
         work()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::Bug;
+
+    #[test]
+    fn each_bug_is_where_the_list_says() {
+        for bug in Bug::ALL {
+            let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(bug.place()).with_extension("rs");
+            let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+            assert!(text.contains(&format!("seeded!({bug:?})")), "{} is not in {}", bug.as_str(), bug.place());
+        }
     }
 }

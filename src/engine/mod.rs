@@ -13,6 +13,8 @@ mod diff;
 mod facts;
 mod fight;
 mod guard;
+mod look_again;
+mod meet;
 mod native;
 mod planner;
 mod provision;

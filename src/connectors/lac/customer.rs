@@ -186,11 +186,7 @@ impl Lac {
         Ok(rows.iter().filter(|row| of(row).is_none_or(|of| of == id)).count())
     }
 
-    pub(super) async fn resolve_create_customer(
-        &self,
-        write: &Write,
-        resource: &ResourceSpec,
-    ) -> Result<Outcome, Outcome> {
+    pub(super) async fn resolve_create_customer(&self, write: &Write, resource: &ResourceSpec) -> Result<Outcome, Outcome> {
         let sf_id = key(write).map_err(rejected)?;
         let rows = self.claimants(sf_id).await.map_err(still_unknown)?;
         match one(sf_id, rows).map_err(rejected)? {

@@ -103,7 +103,13 @@ impl LicenseSpring {
 
     /// A record whose creation was not known to have happened: what it still lacks is added. What differs was edited since,
     /// and whoever compares it later must see that.
-    pub(super) async fn complete(&self, write: &Write, resource: &'static ResourceSpec, row: Row, steps: &mut Steps) -> Result<Row, Outcome> {
+    pub(super) async fn complete(
+        &self,
+        write: &Write,
+        resource: &'static ResourceSpec,
+        row: Row,
+        steps: &mut Steps,
+    ) -> Result<Row, Outcome> {
         self.fill(write, resource, row, steps, Value::is_blank).await
     }
 

@@ -40,7 +40,6 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
-    anyhow::ensure!(args.platform == super::init::Platform::Licensespring, "there is no simulator of this platform");
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(serve(args))
 }

@@ -51,14 +51,23 @@ fn back_off(attempts: i64) -> Duration {
     Duration::minutes((15i64 << attempts.clamp(1, 8).saturating_sub(1)).min(24 * 60))
 }
 
-/// The record whose change was refused: the source side's, or the written side's own where there is no source.
-fn culprit(intent: &Intent) -> Option<(Side, &RecordId)> {
-    let ids = |side: Side| match side {
+/// The record whose change was refused: the source side's, or the written side's own where there is no source, or no news of
+/// it: what is put back on one side has its news there, and a row without news would be nobody's business.
+fn culprit<'i>(tx: &Transaction<'_>, intent: &'i Intent) -> rusqlite::Result<Option<(Side, &'i RecordId)>> {
+    let id_on = |side: Side| match side {
         Side::Salesforce => intent.salesforce_id.as_ref(),
         Side::Platform => intent.platform_id.as_ref(),
     };
-    let source = intent.side.other();
-    ids(source).map(|id| (source, id)).or_else(|| ids(intent.side).map(|id| (intent.side, id)))
+    let named: Vec<(Side, &RecordId)> = [intent.side.other(), intent.side].into_iter().filter_map(|s| Some((s, id_on(s)?))).collect();
+    for (side, id) in &named {
+        let news: bool = tx
+            .prepare_cached("SELECT EXISTS (SELECT 1 FROM staged WHERE object = ?1 AND side = ?2 AND id = ?3)")?
+            .query_row(params![intent.object, side.as_str(), id.as_str()], |r| r.get(0))?;
+        if news {
+            return Ok(Some((*side, id)));
+        }
+    }
+    Ok(named.first().copied())
 }
 
 pub(super) fn put(
@@ -70,7 +79,7 @@ pub(super) fn put(
     field: Option<&str>,
     now: DateTime<Utc>,
 ) -> anyhow::Result<()> {
-    let Some((side, id)) = culprit(intent) else { return Ok(()) };
+    let Some((side, id)) = culprit(tx, intent)? else { return Ok(()) };
     let row = ToPark {
         side,
         id: id.clone(),

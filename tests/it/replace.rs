@@ -16,15 +16,18 @@ use tokio_util::sync::CancellationToken;
 
 const TARGET: &str = "https://platform.example key-1";
 
+/// The shipped rules without orders and what hangs on them.
+fn customers_only(text: String) -> String {
+    let (head, rest) = text.split_once("# ── What an order").unwrap();
+    let (_, rest) = rest.split_once("# ── Accounts").unwrap();
+    let (objects, _) = rest.split_once("# ── Orders, licenses").unwrap();
+    format!("{head}# ── Accounts{objects}")
+}
+
 /// Two accounts with a contact each in Salesforce; others on the platform.
 async fn rig() -> Rig {
     let rig = Rig::start().await;
-    rig.write_rules(|text| {
-        let (head, rest) = text.split_once("# ── What an order").unwrap();
-        let (_, rest) = rest.split_once("# ── Accounts").unwrap();
-        let (objects, _) = rest.split_once("# ── Orders, licenses").unwrap();
-        format!("{head}# ── Accounts{objects}")
-    });
+    rig.write_rules(customers_only);
     for (name, mail) in [("Acme", "a@acme.example"), ("Bravo", "b@bravo.example")] {
         let account = rig.account(name);
         rig.contact(&account, "Ann", name, mail);
@@ -181,6 +184,40 @@ async fn a7_looking_counts_and_writes_nothing() {
     let shown: Vec<_> = counts.iter().map(|c| (c.object.as_str(), c.deleted, c.created)).collect();
     assert_eq!(shown, [("account", 25, 2), ("contact", 25, 2)]);
     assert_eq!((held(&rig), rig.store().dump().unwrap()), ((25, 25), before));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r4_the_load_goes_from_salesforce_whether_the_rules_are_one_way_or_two_way() {
+    for direction in ["both", "to-platform"] {
+        let rig = rig().await;
+        rig.write_rules(|text| customers_only(text).replace("direction = \"both\"", &format!("direction = {direction:?}")));
+        let before = rig.sf_rows("Account").len() + rig.sf_rows("Contact").len();
+        consent(&rig).await;
+        let report = replace(&rig, TARGET).await.unwrap();
+        assert_eq!((report.writes.salesforce, report.writes.platform, held(&rig)), (0, 4, (2, 2)), "{direction}");
+        assert_eq!(rig.sf_rows("Account").len() + rig.sf_rows("Contact").len(), before, "{direction}: nothing of the platform got there");
+    }
+}
+
+/// S2, S4: what is not chosen stays untouched; chosen later it is loaded without a wipe, and no longer chosen it simply stops.
+#[tokio::test(flavor = "multi_thread")]
+async fn s4_an_object_chosen_later_is_loaded_without_a_wipe() {
+    let rig = rig().await;
+    rig.write_rules(|text| customers_only(text).split_once("# ── Contacts").unwrap().0.to_owned());
+    consent(&rig).await;
+    replace(&rig, TARGET).await.unwrap();
+    assert_eq!(held(&rig), (2, 25), "contacts are not chosen");
+
+    rig.write_rules(customers_only);
+    rig.approved().await;
+    rig.approved().await;
+    assert_eq!(held(&rig), (2, 27), "{}", rig.changes());
+
+    rig.write_rules(|text| customers_only(text).split_once("# ── Contacts").unwrap().0.to_owned());
+    let contact = rig.sf_rows("Contact").remove(0)["Id"].as_str().unwrap().to_owned();
+    rig.sf_update("Contact", &contact, json!({"LastName": "King"}));
+    let report = rig.once().await;
+    assert_eq!((report.writes.salesforce, report.writes.platform, held(&rig)), (0, 0, (2, 27)), "{}", rig.changes());
 }
 
 #[test]

@@ -168,13 +168,18 @@ impl Lac {
             }
             break;
         }
+        let mut seen = format!("customer {id} was deleted and still shows");
         for wait in self.looks_s {
             wait_s(*wait).await;
-            if let Err(Trouble::Missing) = self.customer(id).await {
-                return Ok(gone(write));
+            match self.customer(id).await {
+                Err(Trouble::Missing) => return Ok(gone(write)),
+                Ok(_) => {}
+                Err(trouble) => {
+                    seen = format!("whether customer {id} is gone is not told: {}", trouble.into_fault("the look at it").message)
+                }
             }
         }
-        Err(Outcome::Unknown { message: format!("customer {id} was deleted and still shows") })
+        Err(Outcome::Unknown { message: seen })
     }
 
     /// How many license orders this customer has. The filter is not believed: rows of others are not counted, rows that do

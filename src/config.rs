@@ -28,6 +28,8 @@ pub struct Config {
     /// The text of the file, to show problems in.
     pub source: String,
     pub rules: Rules,
+    /// `false`: nothing runs, neither system is asked anything.
+    pub enabled: bool,
     pub schedule: Schedule,
     /// `None`: a census is made only when somebody asks.
     pub census: Option<Schedule>,
@@ -68,6 +70,13 @@ pub enum SweepEvery {
     Every(Duration),
 }
 
+/// What the file says that needs no secret to be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Switches {
+    pub enabled: bool,
+    pub resync: ResyncAt,
+}
+
 /// The rules are not fit to work with: exit code 78.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -102,6 +111,14 @@ impl Config {
     #[must_use]
     pub fn problems_of(source: &str) -> Vec<Problem> {
         Look::at(source).sorted()
+    }
+
+    /// The switches of a text, whatever secrets it names. `None`: it has problems.
+    #[must_use]
+    pub fn switches(source: &str) -> Option<Switches> {
+        let look = Look::at(source);
+        let file = look.file.filter(|_| look.problems.is_empty())?;
+        Some(Switches { enabled: file.enabled.unwrap_or(true), resync: file.schedule.resync.unwrap_or(ResyncAt::Now) })
     }
 
     /// The two connectors. Nothing is sent yet.
@@ -188,6 +205,7 @@ impl Resolve<'_, '_> {
             path: path.to_owned(),
             source: self.look.source.to_owned(),
             rules,
+            enabled: file.enabled.unwrap_or(true),
             schedule,
             census,
             resync: file.schedule.resync.unwrap_or(ResyncAt::Now),
@@ -626,6 +644,18 @@ mod tests {
             Err(ConfigError::Problems { problems, .. }) => problems.into_iter().map(|p| p.code).collect(),
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn the_switch_is_on_unless_the_file_says_off_and_needs_no_secret_to_be_told() {
+        assert!(load(str::to_owned).unwrap().enabled);
+        assert!(load(|s| s.replacen("enabled = true", "", 1)).unwrap().enabled);
+        assert!(!load(|s| s.replacen("enabled = true", "enabled = false", 1)).unwrap().enabled);
+        assert_eq!(codes(load(|s| s.replacen("enabled = true", "enabled = \"no\"", 1))), ["wrong-type"]);
+        let off = SHIPPED.replacen("enabled = true", "enabled = false", 1).replacen("[schedule]", "[schedule]\nresync = \"next-tick\"", 1);
+        assert_eq!(Config::switches(&off), Some(Switches { enabled: false, resync: ResyncAt::NextTick }));
+        assert_eq!(Config::switches(SHIPPED), Some(Switches { enabled: true, resync: ResyncAt::Now }));
+        assert_eq!(Config::switches("enabled = false"), None);
     }
 
     #[test]

@@ -10,7 +10,9 @@ use std::path::PathBuf;
 /// Keeps Salesforce and a software-license platform in step, both ways.
 #[derive(Debug, Parser)]
 #[command(name = "lockstep", version, propagate_version = true, arg_required_else_help = true)]
-#[command(after_help = "Exit codes: 0 in step, 1 error, 2 usage, 3 work left over, 4 held by the guard, 78 bad rules or missing secret")]
+#[command(
+    after_help = "Exit codes: 0 in step, 1 error, 2 usage, 3 work left over, 4 held by the guard, 5 switched off by the rules, 78 bad rules or missing secret"
+)]
 pub struct Arguments {
     /// The rules [default: ./sync-rules.toml, then /etc/lockstep/sync-rules.toml]
     #[arg(long, global = true, value_name = "FILE")]

@@ -12,6 +12,8 @@ pub enum Exit {
     WorkLeft,
     Held,
     Error,
+    /// The rules are switched off: nothing was done.
+    Off,
     Usage,
     /// Bad rules or a missing secret (`EX_CONFIG`).
     Rules,
@@ -26,6 +28,7 @@ impl Exit {
             Self::Usage => 2,
             Self::WorkLeft => 3,
             Self::Held => 4,
+            Self::Off => 5,
             Self::Rules => 78,
         }
     }
@@ -37,6 +40,8 @@ impl Exit {
             Self::Rules
         } else if error.chain().any(|e| e.is::<Usage>()) {
             Self::Usage
+        } else if error.chain().any(|e| e.is::<Off>()) {
+            Self::Off
         } else {
             Self::Error
         }
@@ -82,6 +87,11 @@ impl From<Exit> for ExitCode {
 #[error("{0}")]
 pub struct Usage(pub String);
 
+/// The rules say `enabled = false`: neither system was asked anything.
+#[derive(Debug, thiserror::Error)]
+#[error("the rules are switched off (enabled = false in {0}): nothing was done, and neither system was asked anything")]
+pub struct Off(pub String);
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -119,8 +129,9 @@ mod tests {
         ] {
             assert_eq!(Exit::of_report(&report).code(), code, "{report:?}");
         }
-        assert!([3, 4, 1, 2, 78] == [Exit::WorkLeft, Exit::Held, Exit::Error, Exit::Usage, Exit::Rules].map(Exit::code));
-        assert!(Exit::Rules > Exit::Usage && Exit::Usage > Exit::Error && Exit::Error > Exit::Held && Exit::Held > Exit::WorkLeft);
+        assert!([3, 4, 1, 5, 2, 78] == [Exit::WorkLeft, Exit::Held, Exit::Error, Exit::Off, Exit::Usage, Exit::Rules].map(Exit::code));
+        assert!(Exit::Rules > Exit::Usage && Exit::Usage > Exit::Off && Exit::Off > Exit::Error);
+        assert!(Exit::Error > Exit::Held && Exit::Held > Exit::WorkLeft);
     }
 
     #[test]
@@ -130,5 +141,6 @@ mod tests {
         let file: Result<(), _> = Err(ConfigError::File { path: "x".to_owned(), message: "y".to_owned() });
         assert_eq!(Exit::of(&file.context("starting").unwrap_err()), Exit::Rules);
         assert_eq!(Exit::of(&anyhow::anyhow!("z")), Exit::Error);
+        assert_eq!(Exit::of(&anyhow::Error::new(Off("x".to_owned())).context("starting")), Exit::Off);
     }
 }

@@ -17,7 +17,7 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, place: &Place, out: &mut Out) -> anyhow::Result<Exit> {
-    let config = place.config()?;
+    let config = place.config_in_force()?;
     let Some(first) = config.first_load.clone() else {
         bail!("the rules do not ask for it: say first-load = \"replace\" under the platform, and read what it means");
     };

@@ -1,4 +1,4 @@
-//! `lockstep history`: the runs, one run, or the whole story of one record.
+//! `lockstep history`: the runs, one run, the last changes, or the whole story of one record.
 
 use super::{Exit, Out, Place, Usage, output::table};
 use crate::store::{RunRow, Store, StoredIntent, Table};
@@ -16,14 +16,18 @@ pub struct Args {
     /// Everything that happened to one record, by its id on either side
     #[arg(long, value_name = "ID")]
     pub record: Option<String>,
+    /// The last records that were synchronised, newest first; 100 of them unless you say
+    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "100", conflicts_with_all = ["run", "record", "limit"])]
+    pub last: Option<u32>,
 }
 
 pub fn run(args: &Args, place: &Place, out: &mut Out) -> anyhow::Result<Exit> {
     let store = place.read()?;
-    match (&args.record, args.run) {
-        (Some(id), _) => record(store.as_ref(), id, out)?,
-        (None, Some(run)) => one_run(store.as_ref(), run, out)?,
-        (None, None) => runs(store.as_ref(), args.limit, out)?,
+    match (&args.record, args.run, args.last) {
+        (Some(id), ..) => record(store.as_ref(), id, out)?,
+        (None, Some(run), _) => one_run(store.as_ref(), run, out)?,
+        (None, None, Some(limit)) => last(store.as_ref(), limit, out)?,
+        (None, None, None) => runs(store.as_ref(), args.limit, out)?,
     }
     Ok(Exit::InStep)
 }
@@ -137,6 +141,37 @@ fn one_run(store: Option<&Store>, number: i64, out: &mut Out) -> anyhow::Result<
         }
         Ok(())
     })
+}
+
+fn last(store: Option<&Store>, limit: u32, out: &mut Out) -> anyhow::Result<()> {
+    if out.json {
+        out.text("{\"changes\":[")?;
+        let mut first = true;
+        if let Some(store) = store {
+            store.each_of_last(limit, |change| {
+                out.text(if first { "" } else { "," })?;
+                first = false;
+                out.text(serde_json::to_string(&change)?)
+            })?;
+        }
+        return out.line("]}");
+    }
+    let mut rows: Vec<Vec<String>> = Vec::new();
+    if let Some(store) = store {
+        store.each_of_last(limit, |change| {
+            let ids = [change.salesforce_id, change.platform_id].map(|id| id.unwrap_or_else(|| "-".to_owned()));
+            let why = [change.code, change.message].into_iter().flatten().collect::<Vec<_>>().join(": ");
+            let [salesforce, platform] = ids;
+            let run = change.run.to_string();
+            let direction = change.direction.to_owned();
+            rows.push(vec![change.at, run, change.object, change.action, direction, salesforce, platform, change.outcome, why]);
+            Ok(())
+        })?;
+    }
+    if rows.is_empty() {
+        return out.line("nothing was synchronised yet");
+    }
+    out.text(table(&["at", "run", "object", "action", "direction", "salesforce id", "platform id", "outcome", "why"], &rows))
 }
 
 fn record(store: Option<&Store>, id: &str, out: &mut Out) -> anyhow::Result<()> {

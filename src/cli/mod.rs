@@ -29,7 +29,7 @@ pub mod verify;
 pub mod why;
 
 pub use arguments::{Arguments, Command, LogFormat};
-pub use exit::{Exit, Usage};
+pub use exit::{Exit, Off, Usage};
 pub use output::Out;
 pub use place::Place;
 

@@ -1,6 +1,6 @@
 //! `lockstep once`: one run, with what people asked for meanwhile.
 
-use super::{Exit, Out, Place, output::some};
+use super::{Exit, Off, Out, Place, output::some};
 use crate::daemon::{Asked, Lock, Session, Work, note_sweep};
 use crate::engine::{Options, Report, RunKind};
 use crate::store::{SidesJson, Store};
@@ -42,7 +42,7 @@ pub fn run(args: &Args, place: &Place, out: &mut Out) -> anyhow::Result<Exit> {
         let failed = |error: &anyhow::Error| Report {
             run: 0,
             kind: args.kind().as_str().to_owned(),
-            outcome: "failed".to_owned(),
+            outcome: if error.is::<Off>() { "off" } else { "failed" }.to_owned(),
             writes: SidesJson::default(),
             conflicts: 0,
             conflicts_open: 0,
@@ -72,11 +72,12 @@ pub fn run(args: &Args, place: &Place, out: &mut Out) -> anyhow::Result<Exit> {
 
 /// One run with what people asked for meanwhile.
 pub(super) fn attempt(mut options: Options, place: &Place, json: bool) -> anyhow::Result<Report> {
-    let config = place.config()?;
+    let config = place.config_in_force()?;
     let _lock = Lock::take(&place.state, "once")?;
     let store = Arc::new(Store::open(&place.state)?);
+    let resync = config.resync;
     let session = Arc::new(Session::new(config, store.clone(), &place.state)?);
-    let asked = Asked::open(&store, true, &HashSet::new(), Utc::now())?;
+    let asked = Asked::open(&store, true, resync, &HashSet::new(), Utc::now())?;
     asked.join(&store, &mut options)?;
     let started = Utc::now();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

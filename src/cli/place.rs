@@ -1,7 +1,8 @@
 //! Where the rules and the state are. The state goes with the rules, so that no command from a shell starts a second
 //! memory beside the daemon's.
 
-use crate::config::{Config, ConfigError};
+use super::Off;
+use crate::config::{Config, ConfigError, Switches};
 use crate::store::Store;
 use std::path::{Path, PathBuf};
 
@@ -38,6 +39,21 @@ impl Place {
             return Err(self.missing());
         }
         Config::load(&self.rules, &self.state)
+    }
+
+    /// The same for a command that goes to work: rules that are switched off are an error.
+    pub fn config_in_force(&self) -> anyhow::Result<Config> {
+        let config = self.config()?;
+        if !config.enabled {
+            return Err(Off(self.rules.display().to_string()).into());
+        }
+        Ok(config)
+    }
+
+    /// What the rules say without their secrets; `None` where they cannot be read or have problems.
+    #[must_use]
+    pub fn switches(&self) -> Option<Switches> {
+        Config::switches(&std::fs::read_to_string(&self.rules).ok()?)
     }
 
     #[must_use]

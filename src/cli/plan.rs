@@ -3,7 +3,7 @@
 mod words;
 
 use self::words::{Names, Words, words};
-use super::{Exit, Out, Place, output::some};
+use super::{Exit, Off, Out, Place, output::some};
 use crate::connectors::Writer;
 use crate::daemon::{Asked, connect};
 use crate::engine::{Engine, Options, Rehearsal, Report, RunKind};
@@ -14,6 +14,7 @@ use crate::store::{HoldRow, Store};
 use anyhow::Context;
 use chrono::Utc;
 use serde::Serialize;
+use serde_json::json;
 use std::{
     collections::{BTreeMap, HashSet},
     hash::{Hash, Hasher},
@@ -92,7 +93,13 @@ impl Summary {
 }
 
 pub fn run(args: &Args, place: &Place, out: &mut Out) -> anyhow::Result<Exit> {
-    let config = place.config()?;
+    let config = place.config_in_force().or_else(|error| {
+        // A program that asked for JSON gets its object.
+        if out.json && error.is::<Off>() {
+            out.json(&json!({ "actions": [], "summary": Summary { error: Some(error.to_string()), ..Summary::default() } }))?;
+        }
+        Err(error)
+    })?;
     let scratch = tempfile::tempdir().context("making a directory for the copy of the state")?;
     let store = match place.read()? {
         Some(store) => store.copy_to(scratch.path())?,
@@ -102,7 +109,7 @@ pub fn run(args: &Args, place: &Place, out: &mut Out) -> anyhow::Result<Exit> {
     let mut options = Options::new(if args.full { RunKind::Full } else { RunKind::Delta }, "plan");
     options.approve = args.approve;
     // What people asked for would ride with `once`, so it rides here, on the copy.
-    Asked::open(&store, true, &HashSet::new(), Utc::now())?.join(&store, &mut options)?;
+    Asked::open(&store, true, config.resync, &HashSet::new(), Utc::now())?.join(&store, &mut options)?;
     let task = Task {
         rules: &config.rules,
         limits: config.limits,

@@ -4,8 +4,8 @@ use super::{
     Exit, Out, Place,
     output::{some, table},
 };
-use crate::daemon::Lock;
-use crate::store::{HoldRow, RunRow, Stage, Store, Unseen, stamp};
+use crate::daemon::{Holder, Lock, off_since};
+use crate::store::{HoldRow, RunRow, Stage, StatisticsRow, Store, Unseen, stamp};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
@@ -14,9 +14,12 @@ const UNSEEN_MAX: u32 = 100;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Exit as `once` would: 1 if the last run failed, 4 if something is held, 3 if work is left over
+    /// Exit as `once` would: 5 if the rules are switched off, 1 if the last run failed, 4 if something is held, 3 if work is left over
     #[arg(long)]
     pub exit_code: bool,
+    /// Also what was created, changed and deleted: by object and side, in a day, a week, a month and in all
+    #[arg(long)]
+    pub statistics: bool,
 }
 
 #[derive(Default, Serialize)]
@@ -24,6 +27,10 @@ struct Answer {
     state: String,
     /// Who works on the state right now.
     running: Option<String>,
+    /// What the switch of the rules says, if they can be read.
+    enabled: Option<bool>,
+    /// Since when the daemon that is running does nothing, because the rules it has read are switched off.
+    off_since: Option<String>,
     last_run: Option<RunRow>,
     /// When ids and stamps were last compared to the end.
     last_census: Option<String>,
@@ -42,6 +49,9 @@ struct Answer {
     requests: Vec<Asked>,
     /// Records that are not linked, by the situation they are in.
     unlinked: Vec<Unlinked>,
+    /// Only where it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    statistics: Option<Vec<StatisticsRow>>,
 }
 
 #[derive(Serialize)]
@@ -68,13 +78,22 @@ struct Unlinked {
 }
 
 pub fn run(args: &Args, place: &Place, out: &mut Out) -> anyhow::Result<Exit> {
+    let holder = Lock::holder(&place.state);
     let mut answer = Answer {
         state: place.state.display().to_string(),
-        running: Lock::holder(&place.state).map(|who| who.to_string()),
+        running: holder.as_ref().map(ToString::to_string),
+        enabled: place.switches().map(|s| s.enabled),
+        statistics: args.statistics.then(Vec::new),
         ..Answer::default()
     };
     if let Some(store) = place.read()? {
+        if holder.as_ref().is_some_and(Holder::is_daemon) {
+            answer.off_since = off_since(&store)?;
+        }
         fill(&mut answer, &store, place)?;
+        if args.statistics {
+            answer.statistics = Some(store.statistics()?);
+        }
     }
     if out.json {
         out.json(&answer)?;
@@ -83,10 +102,12 @@ pub fn run(args: &Args, place: &Place, out: &mut Out) -> anyhow::Result<Exit> {
     }
     let failed = answer.last_run.as_ref().is_some_and(|run| run.outcome == "failed");
     let open = Exit::of_state(answer.conflicts_open, answer.quarantined + answer.frozen, answer.held);
-    Ok(match (args.exit_code, failed) {
-        (false, _) => Exit::InStep,
-        (true, true) => Exit::Error,
-        (true, false) => open,
+    let off = answer.off_since.is_some() || answer.enabled == Some(false);
+    Ok(match (args.exit_code, off, failed) {
+        (false, ..) => Exit::InStep,
+        (true, true, _) => Exit::Off,
+        (true, false, true) => Exit::Error,
+        (true, false, false) => open,
     })
 }
 
@@ -109,7 +130,8 @@ fn fill(answer: &mut Answer, store: &Store, place: &Place) -> anyhow::Result<()>
     answer.unlinked =
         store.situations()?.into_iter().map(|(object, side, situation, count)| Unlinked { object, side, situation, count }).collect();
     // Secrets may be out of reach of whoever asks: then the next run is simply not told.
-    if let (Some(run), Ok(config)) = (&answer.last_run, place.config()) {
+    let off = answer.off_since.is_some() || answer.enabled == Some(false);
+    if let (Some(run), false, Ok(config)) = (&answer.last_run, off, place.config()) {
         let last = run.started_at.parse::<DateTime<Utc>>().ok();
         answer.next_run = last.and_then(|last| config.schedule.next(last)).map(|next| stamp(next.max(Utc::now())));
     }
@@ -119,6 +141,19 @@ fn fill(answer: &mut Answer, store: &Store, place: &Place) -> anyhow::Result<()>
 fn print(answer: &Answer, out: &mut Out) -> anyhow::Result<()> {
     out.line(format_args!("state       {}", answer.state))?;
     out.line(format_args!("running     {}", answer.running.as_deref().unwrap_or("nothing; start the daemon or `lockstep once`")))?;
+    match (&answer.off_since, answer.enabled) {
+        (Some(since), Some(true)) => out.line(format_args!(
+            "rules       on; the daemon has them as they were, off since {since}: `systemctl reload lockstep` or SIGHUP"
+        ))?,
+        (Some(since), _) => {
+            out.line(format_args!("rules       off since {since} (enabled = false): no run, and neither system is asked anything"))?
+        }
+        (None, Some(false)) if answer.running.is_some() => {
+            out.line("rules       off (enabled = false); what is running has them as they were: `systemctl reload lockstep` or SIGHUP")?
+        }
+        (None, Some(false)) => out.line("rules       off (enabled = false): no run, and neither system is asked anything")?,
+        (None, Some(true) | None) => {}
+    }
     match &answer.last_run {
         None => out.line("last run    none yet")?,
         Some(run) => out.line(format_args!(
@@ -172,6 +207,19 @@ fn print(answer: &Answer, out: &mut Out) -> anyhow::Result<()> {
             answer.unlinked.iter().map(|u| vec![u.object.clone(), u.side.clone(), u.situation.clone(), u.count.to_string()]).collect();
         out.line("\nnot linked")?;
         out.text(table(&["object", "side", "situation", "records"], &rows))?;
+    }
+    if let Some(statistics) = &answer.statistics {
+        if statistics.is_empty() {
+            out.line("\nnothing was created, changed or deleted yet")?;
+        } else {
+            let row = |s: &StatisticsRow| {
+                let counts = [s.created, s.changed, s.deleted, s.linked, s.failed].map(|n| n.to_string());
+                [s.period.clone(), s.object.clone(), s.side.clone()].into_iter().chain(counts).collect()
+            };
+            let rows: Vec<Vec<String>> = statistics.iter().map(row).collect();
+            out.line("\nstatistics")?;
+            out.text(table(&["period", "object", "side", "created", "changed", "deleted", "linked", "failed"], &rows))?;
+        }
     }
     Ok(())
 }

@@ -46,7 +46,7 @@ struct Repaired {
 }
 
 pub fn run(args: &Args, place: &Place, out: &mut Out) -> anyhow::Result<Exit> {
-    let config = place.config()?;
+    let config = place.config_in_force()?;
     if let Some(object) = args.object.as_deref().filter(|o| config.rules.mapping(o).is_none()) {
         let known: Vec<&str> = config.rules.mappings.iter().map(|m| m.object.as_str()).collect();
         return Err(Usage(format!("the rules have no object {object:?}; they have {}", known.join(", "))).into());

@@ -12,6 +12,7 @@ mod lock;
 mod session;
 mod signals;
 mod sweep;
+mod switch;
 mod systemd;
 
 pub use asked::Asked;
@@ -19,6 +20,7 @@ pub use lock::{Holder, Lock, LockError};
 pub use serve::{Calls, Clock, Daemon, Timetable, Work};
 pub use session::{Session, connect};
 pub use sweep::note_sweep;
+pub use switch::off_since;
 
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;

@@ -3,7 +3,7 @@
 //! Knows no signal, no systemd unit and no connector: all of them are behind `Calls` and `Work`, so that the loop can
 //! be tried on a paused clock.
 
-use super::{asked::Asked, census, sweep, systemd};
+use super::{asked::Asked, census, sweep, switch, systemd};
 use crate::config::{ResyncAt, SweepEvery};
 use crate::engine::{Options, Report, RunKind};
 use crate::rules::Schedule;
@@ -47,6 +47,8 @@ pub trait Work: Send + Sync + 'static {
 /// When to work, as the rules say now.
 #[derive(Debug, Clone)]
 pub struct Timetable {
+    /// `false`: no run, whoever asks. Requests are kept.
+    pub enabled: bool,
     pub schedule: Schedule,
     pub census: Option<Schedule>,
     pub resync: ResyncAt,
@@ -107,16 +109,31 @@ impl<W: Work> Daemon<W> {
         let restored = self.store.restored()?.is_some_and(|r| r.stage != crate::store::Stage::Waiting);
         let mut resume = self.store.was_interrupted()? || restored;
         let ping = systemd::ping_every();
+        let mut enabled = None;
         while !stop.is_cancelled() {
             if self.calls.reload.swap(false, Ordering::SeqCst) {
                 self.reload();
             }
             let (now, table) = ((self.clock)(), self.work.timetable());
+            if enabled.replace(table.enabled) != Some(table.enabled) {
+                switch::note(&self.store, table.enabled, now)?;
+                if !table.enabled {
+                    tracing::warn!("the rules are switched off (enabled = false): no run, and neither system is asked anything");
+                }
+            }
+            if !table.enabled {
+                if self.calls.run.swap(false, Ordering::SeqCst) {
+                    tracing::info!("no run: the rules are switched off");
+                }
+                systemd::status("switched off by the rules (enabled = false)");
+                self.wait(ping, &stop).await;
+                continue;
+            }
             let due = self.due(&table, now)?;
             if due {
                 tried.clear();
             }
-            let asked = Asked::open(&self.store, due || table.resync == ResyncAt::Now, &tried, now)?;
+            let asked = Asked::open(&self.store, due, table.resync, &tried, now)?;
             let called = self.calls.run.swap(false, Ordering::SeqCst);
             if !(due || called || resume || !asked.is_empty()) {
                 if let Some(next) = self.next(&table)? {
@@ -233,7 +250,10 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::store::{RunCounts, SidesJson};
-    use std::sync::{Mutex, atomic::AtomicU32};
+    use std::sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicU32},
+    };
 
     /// A run that takes its time and keeps its row in the history, as the engine does.
     struct Slow {
@@ -249,6 +269,7 @@ mod tests {
         reloads: AtomicU32,
         resync: ResyncAt,
         census: Option<Schedule>,
+        enabled: AtomicBool,
     }
 
     #[async_trait]
@@ -289,6 +310,7 @@ mod tests {
 
         fn timetable(&self) -> Timetable {
             Timetable {
+                enabled: self.enabled.load(Ordering::SeqCst),
                 schedule: Schedule::every("15m").unwrap(),
                 census: self.census.clone(),
                 resync: self.resync,
@@ -324,6 +346,7 @@ mod tests {
                 reloads: AtomicU32::new(0),
                 resync: ResyncAt::Now,
                 census: None,
+                enabled: AtomicBool::new(true),
             };
             change(&mut work);
             Self { store, work: Arc::new(work), calls: Arc::default(), clock, stop: CancellationToken::new(), task: None }
@@ -417,6 +440,51 @@ mod tests {
         minutes(10).await;
         stage.end().await;
         assert_eq!(stage.runs()[1..], [("resync".to_owned(), RunKind::Full)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_asks_says_when_whatever_the_rules_say() {
+        let mut stage = Stage::new(1, |_| {});
+        stage.go();
+        minutes(1).await;
+        stage.store.ask("resync", "next-tick", (stage.clock)()).unwrap();
+        stage.calls.ask_run();
+        minutes(5).await;
+        assert_eq!(stage.runs()[1..], [("signal".to_owned(), RunKind::Delta)], "a run in between is no tick");
+        minutes(16).await;
+        stage.store.ask("resync", "next-tick", (stage.clock)()).unwrap();
+        stage.store.ask("resync", "now", (stage.clock)()).unwrap();
+        stage.calls.kick();
+        sleep(Duration::from_secs(3)).await;
+        assert!(stage.store.open_requests().unwrap().is_empty());
+        stage.end().await;
+        assert_eq!(stage.runs()[2..], [("resync".to_owned(), RunKind::Full), ("resync".to_owned(), RunKind::Full)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn while_the_rules_are_off_nobody_makes_it_run_and_what_was_asked_is_kept() {
+        let mut stage = Stage::new(1, |work| work.enabled = AtomicBool::new(false));
+        // Not even what a crash left behind is looked at.
+        stage.store.start_run("delta", "schedule", (stage.clock)()).unwrap();
+        stage.store.ask("resync", "", (stage.clock)()).unwrap();
+        stage.go();
+        for _ in 0..60 {
+            minutes(1).await;
+            stage.calls.ask_run();
+        }
+        minutes(1).await;
+        assert_eq!(stage.runs(), []);
+        assert_eq!(switch::off_since(&stage.store).unwrap().as_deref(), Some("2026-11-24T12:00:00Z"));
+        stage.work.enabled.store(true, Ordering::SeqCst);
+        stage.calls.kick();
+        minutes(1).await;
+        assert_eq!(stage.runs(), [("resync".to_owned(), RunKind::Full)], "and no run that SIGUSR2 asked for in vain");
+        assert_eq!(switch::off_since(&stage.store).unwrap(), None);
+        stage.work.enabled.store(false, Ordering::SeqCst);
+        minutes(60).await;
+        stage.end().await;
+        assert_eq!(stage.runs().len(), 1);
+        assert!(stage.store.open_requests().unwrap().is_empty());
     }
 
     #[tokio::test(start_paused = true)]

@@ -125,6 +125,7 @@ impl Work for Session {
         let loaded = self.loaded();
         let config = &loaded.config;
         Timetable {
+            enabled: config.enabled,
             schedule: config.schedule.clone(),
             census: config.census.clone(),
             resync: config.resync,

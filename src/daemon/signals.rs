@@ -44,7 +44,8 @@ pub(super) fn listen(store: Arc<Store>, calls: Arc<Calls>, clock: Clock, stop: C
 }
 
 fn ask_resync(store: &Store, clock: &Clock) -> anyhow::Result<()> {
-    if store.open_requests()?.iter().any(|r| r.kind == "resync") {
+    // One that was asked to wait is not this one.
+    if store.open_requests()?.iter().any(|r| r.kind == "resync" && r.argument.is_empty()) {
         return Ok(());
     }
     store.ask("resync", "", clock()).map(|_| ())
@@ -57,4 +58,23 @@ fn leave(name: &str, stop: &CancellationToken) {
     tracing::info!("{name}: finishing the batch in flight");
     super::systemd::stopping();
     stop.cancel();
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use chrono::DateTime;
+
+    #[test]
+    fn many_signals_are_one_wish_and_not_the_one_that_waits_for_the_next_interval() {
+        let store = Store::in_memory().unwrap();
+        let clock: Clock = Arc::new(|| DateTime::UNIX_EPOCH);
+        store.ask("resync", "next-tick", clock()).unwrap();
+        for _ in 0..3 {
+            ask_resync(&store, &clock).unwrap();
+        }
+        let arguments: Vec<String> = store.open_requests().unwrap().into_iter().map(|r| r.argument).collect();
+        assert_eq!(arguments, ["next-tick", ""]);
+    }
 }

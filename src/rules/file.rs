@@ -31,6 +31,10 @@ pub struct RulesFile {
     #[serde(rename = "$schema")]
     #[schemars(extend("examples" = ["docs/sync-rules.schema.json"]))]
     pub schema: Option<String>,
+    /// The switch, above the first table: with `false` nothing runs and neither system is asked anything, whoever asks.
+    /// `lockstep check` still looks at this file.
+    #[schemars(extend("default" = true, "examples" = [false]))]
+    pub enabled: Option<bool>,
     /// What this connection is called.
     #[schemars(with = "ConnectionTable")]
     pub connection: Option<At<ConnectionTable>>,
@@ -107,6 +111,16 @@ pub struct ScheduleTable {
 pub enum ResyncAt {
     Now,
     NextTick,
+}
+
+impl ResyncAt {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Now => "now",
+            Self::NextTick => "next-tick",
+        }
+    }
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]

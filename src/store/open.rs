@@ -15,6 +15,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0001 first", include_str!("migrations/0001-first.sql")),
     ("0002 census", include_str!("migrations/0002-census.sql")),
     ("0003 guards", include_str!("migrations/0003-guards.sql")),
+    ("0004 statistics", include_str!("migrations/0004-statistics.sql")),
 ];
 
 pub const SCHEMA_VERSION: usize = MIGRATIONS.len();
@@ -343,6 +344,91 @@ mod tests {
         assert_eq!(read("SELECT read FROM run_statistics WHERE listed = 0 AND unseen = 0"), 7);
         assert_eq!(read("SELECT count(*) FROM suspect"), 1);
         assert!(store.integrity().unwrap().is_empty());
+    }
+
+    /// The journal of a file that was written before there were statistics is counted as it stands.
+    #[test]
+    fn old_changes_are_counted_by_day_and_period() {
+        let mut c = Connection::open_in_memory().unwrap();
+        pragmas(&c).unwrap();
+        for (n, (_, sql)) in MIGRATIONS[..3].iter().enumerate() {
+            c.execute_batch(sql).unwrap();
+            c.pragma_update(None, "user_version", i64::try_from(n + 1).unwrap()).unwrap();
+        }
+        c.execute_batch("INSERT INTO run (kind, cause, started_at) VALUES ('delta', 'once', '2020-02-02T10:00:00Z')").unwrap();
+        // Of the last hour, three days ago, twenty days ago, and of an old day.
+        for (object, side, verb, state, ago) in [
+            ("account", "platform", "create", "done", "-1 hour"),
+            ("account", "platform", "create", "done", "-3 days"),
+            ("account", "platform", "update", "done", "-20 days"),
+            ("account", "platform", "delete", "done", "2020-02-02"),
+            ("account", "platform", "update", "rejected", "-1 hour"),
+            ("account", "platform", "update", "unknown", "2020-02-02"),
+            ("account", "salesforce", "update", "done", "2020-02-02"),
+            ("contact", "platform", "link", "done", "2020-02-02"),
+            // None of these changed a record.
+            ("account", "platform", "advance", "done", "-1 hour"),
+            ("account", "platform", "mark", "done", "-1 hour"),
+            ("account", "platform", "create", "planned", "-1 hour"),
+            ("account", "platform", "create", "promised", "-1 hour"),
+            ("account", "platform", "create", "dropped", "-1 hour"),
+        ] {
+            let (from, modifier) = if ago.starts_with('-') { ("now", ago) } else { (ago, "+10 hours") };
+            c.execute(
+                "INSERT INTO intent (run_id, object, side, verb, situation, state, fields, moved, advance, planned_at, settled_at)
+                 VALUES (1, ?1, ?2, ?3, 'x', ?4, '{}', '[]', '[]', strftime('%Y-%m-%dT%H:%M:%SZ', ?5, ?6),
+                         CASE WHEN ?4 NOT IN ('planned', 'promised', 'unknown') THEN strftime('%Y-%m-%dT%H:%M:%SZ', ?5, ?6) END)",
+                rusqlite::params![object, side, verb, state, from, modifier],
+            )
+            .unwrap();
+        }
+        migrate(&mut c, 3).unwrap();
+        let store = Store::of(c, PathBuf::from(":memory:"));
+        let seen: Vec<String> = store
+            .statistics()
+            .unwrap()
+            .into_iter()
+            .map(|s| format!("{} {} {} {}/{}/{}/{}/{}", s.period, s.object, s.side, s.created, s.changed, s.deleted, s.linked, s.failed))
+            .collect();
+        assert_eq!(
+            seen,
+            [
+                "day account platform 1/0/0/0/1",
+                "week account platform 2/0/0/0/1",
+                "month account platform 2/1/0/0/1",
+                "all account platform 2/1/1/0/2",
+                "all account salesforce 0/1/0/0/0",
+                "all contact platform 0/0/0/1/0",
+            ]
+        );
+        let days = store.view("daily_statistics", "day = ?1 ORDER BY object, side", "2020-02-02", 10).unwrap();
+        let days: Vec<Vec<&str>> = days.rows.iter().map(|row| row.iter().map(|cell| cell.as_deref().unwrap()).collect()).collect();
+        assert_eq!(
+            days,
+            [
+                ["2020-02-02", "account", "platform", "0", "0", "1", "0", "1"],
+                ["2020-02-02", "account", "salesforce", "0", "1", "0", "0", "0"],
+                ["2020-02-02", "contact", "platform", "0", "0", "0", "1", "0"],
+            ]
+        );
+        assert_eq!(store.integrity().unwrap(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn counting_reads_no_row_of_the_journal_that_was_done() {
+        let store = Store::in_memory().unwrap();
+        for view in ["statistics", "daily_statistics"] {
+            let plan: String = store
+                .read(|c| {
+                    c.prepare(&format!("EXPLAIN QUERY PLAN SELECT * FROM {view}"))?
+                        .query_map([], |r| r.get::<_, String>(3))?
+                        .collect::<rusqlite::Result<Vec<_>>>()
+                        .map(|lines| lines.join("\n"))
+                })
+                .unwrap();
+            assert!(plan.contains("COVERING INDEX intent_settled") && plan.contains("INDEX intent_failed"), "{view}: {plan}");
+            assert!(!plan.lines().any(|line| line.trim() == "SCAN intent"), "{view}: {plan}");
+        }
     }
 
     #[test]

@@ -28,6 +28,7 @@ mod review;
 mod rig;
 mod salesforce;
 mod stories;
+mod switch;
 mod trouble;
 mod verify;
 mod why;

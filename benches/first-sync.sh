@@ -3,22 +3,37 @@
 #
 #   benches/first-sync.sh [N=200000]          generated accounts
 #   benches/first-sync.sh --load DIR          CSV files as `lockstep sandbox --load` takes them, with orders
+#   benches/first-sync.sh --platform forcemanager --load DIR
+#                                             the same files with another platform: its rules as shipped, and no orders
 #
 # Prints, per run: seconds, records a second, writes and calls on each side, and the daemon's peak resident memory.
-# Needs nothing but bash and the release build; it builds that first.
+# Needs nothing but bash and the release build; it builds that first. LOCKSTEP=… measures another build instead.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-cargo build --release --quiet
-lockstep=$(cargo metadata --format-version 1 --no-deps | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')/release/lockstep
+if [ -n "${LOCKSTEP:-}" ]; then
+  lockstep=$(realpath "$LOCKSTEP")
+else
+  cargo build --release --quiet
+  lockstep=$(cargo metadata --format-version 1 --no-deps | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')/release/lockstep
+fi
 
+platform=licensespring rules=sync-rules.toml orders=(--orders-from-opportunities) first=(once)
+if [ "${1:-}" = --platform ]; then
+  platform=$2
+  shift 2
+fi
+if [ "$platform" != licensespring ]; then
+  # Who is linked to whom is looked at before anything is written: here nobody looks.
+  rules=docs/rules/$platform.toml orders=() first=(once --approve)
+fi
 if [ "${1:-}" = --load ]; then
-  what=(--load "$2" --orders-from-opportunities)
+  what=(--load "$2" "${orders[@]}")
 else
   what=(--generated "${1:-200000}")
 fi
 dir=$(mktemp -d)
-cp sync-rules.toml "$dir/"
-"$lockstep" sandbox "${what[@]}" --env-file "$dir/env" > "$dir/sandbox.log" &
+cp "$rules" "$dir/sync-rules.toml"
+"$lockstep" sandbox --platform "$platform" "${what[@]}" --env-file "$dir/env" > "$dir/sandbox.log" &
 sandbox=$!
 trap 'kill $sandbox 2>/dev/null || true; rm -rf "$dir"' EXIT
 until [ -f "$dir/env" ]; do
@@ -49,7 +64,7 @@ measure() { # name, arguments…
     printf "%-18s %8.1f s   peak %6.1f MiB   %s\n", name, seconds, peak / 1024, report
   }'
 }
-measure "first sync" once
+measure "first sync" "${first[@]}"
 measure "no-change full" once --full
 measure "idle delta" once
 echo "state file        $(du -m state/lockstep.db | cut -f1) MiB"

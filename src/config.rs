@@ -3,6 +3,7 @@
 //! The only place that reads the environment. What the platform itself can do is asked of its catalogue here, because
 //! `rules` names no connector.
 
+mod custom_fields;
 mod platform;
 #[cfg(test)]
 mod reference;
@@ -11,9 +12,9 @@ mod secret;
 use crate::connectors::{Fault, Writer, forcemanager, lac, licensespring, salesforce};
 use crate::record::{SalesforceId, Sides, fields_hash};
 use crate::rules::{
-    self, At, CustomerDelete, CustomersWithOrders, ExtraKindWord, Finding, FirstLoadWord, FlowWord, ForceManagerTable, LacTable,
-    LicenseSpringTable, Limits, PlanWord, Problem, ProductValue, Rules, RulesFile, SalesforceTable, Schedule, SecretRef, TextValue,
-    duration,
+    self, At, CustomFieldsWord, CustomerDelete, CustomersWithOrders, ExtraKindWord, Finding, FirstLoadWord, FlowWord, ForceManagerTable,
+    LacTable, LicenseSpringTable, Limits, PlanWord, Problem, ProductValue, Rules, RulesFile, SalesforceTable, Schedule, SecretRef,
+    TextValue, duration,
 };
 use chrono::Duration;
 use secrecy::{ExposeSecret, SecretString};
@@ -21,6 +22,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub use crate::rules::ResyncAt;
+pub use custom_fields::CustomFields;
 
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -44,6 +46,8 @@ pub struct Config {
     pub platform: PlatformSettings,
     /// The rules want what the platform holds replaced, at a person's word.
     pub first_load: Option<FirstLoad>,
+    /// Every custom field of Salesforce takes part: to be looked for before each run.
+    pub custom_fields: bool,
 }
 
 /// Which platform a word is given for, and what has to be typed for it.
@@ -100,10 +104,35 @@ impl Config {
             message: format!("{e}; `lockstep init` writes a rules file to start from"),
         })?;
         let mut look = Look::at(&source);
+        let pairs = match look.file.as_ref().filter(|file| look.problems.is_empty() && takes_all(file)) {
+            Some(_) => CustomFields::read(state_dir).map_err(|e| ConfigError::File {
+                path: state_dir.display().to_string(),
+                message: format!("the pairs of custom fields: {e}"),
+            })?,
+            None => CustomFields::default(),
+        };
+        let merged = look.file.as_ref().map(|file| pairs.merged(&source, file)).filter(|merged| *merged != source);
+        if let Some(merged) = &merged {
+            look = Look::at(merged);
+        }
         let settings = look.file.take().and_then(|file| Resolve { look: &mut look, file: &file }.config(path, state_dir));
+        let settings = settings.map(|mut config| {
+            config.made_as(&pairs);
+            config
+        });
         match settings {
             Some(config) if look.problems.is_empty() => Ok(config),
-            Some(_) | None => Err(ConfigError::Problems { path: shown, problems: look.sorted(), source_text: source }),
+            Some(_) | None => Err(ConfigError::Problems { path: shown, problems: look.sorted(), source_text: merged.unwrap_or(source) }),
+        }
+    }
+
+    /// Extra fields of these pairs are made where they are not there.
+    fn made_as(&mut self, pairs: &CustomFields) {
+        let PlatformSettings::ForceManager(settings) = &mut self.platform else { return };
+        for mapping in &self.rules.mappings {
+            for field in settings.extra_fields.get_mut(&mapping.platform).into_iter().flatten() {
+                field.kind = field.kind.or_else(|| pairs.kind(&mapping.object, &field.name));
+            }
         }
     }
 
@@ -194,13 +223,19 @@ impl Resolve<'_, '_> {
             return None;
         }
         let meant = rules::meaning(file).and_then(|rules| Ok((rules, rules::schedule(file)?, rules::census(file)?)));
-        let (rules, schedule, census) = match meant {
+        let (mut rules, schedule, census) = match meant {
             Ok(meant) => meant,
             Err(finding) => {
                 self.look.say(rules::NOT_UNDERSTOOD, finding);
                 return None;
             }
         };
+        // Who is whom is part of what the rules mean: a pair that is written down wakes whoever waited for it.
+        if let Some(PlatformSettings::ForceManager(settings)) = &platform
+            && !settings.users.is_empty()
+        {
+            rules.fingerprint ^= fields_hash(&format!("{:?}", settings.users));
+        }
         Some(Config {
             path: path.to_owned(),
             source: self.look.source.to_owned(),
@@ -219,6 +254,7 @@ impl Resolve<'_, '_> {
             allow_sandbox_with_production: file.salesforce.as_ref().is_some_and(|s| s.allow_sandbox_with_production),
             salesforce: salesforce?,
             first_load: first_load(file, platform.as_ref()),
+            custom_fields: takes_all(file),
             platform: platform?,
         })
     }
@@ -382,6 +418,11 @@ impl Resolve<'_, '_> {
             }
         }
     }
+}
+
+fn takes_all(file: &RulesFile) -> bool {
+    let table = file.platform.as_ref().and_then(|p| p.forcemanager.as_ref());
+    table.is_some_and(|table| table.custom_fields == Some(CustomFieldsWord::All))
 }
 
 /// The public key is the word: nobody types it by accident.

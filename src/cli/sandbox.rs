@@ -112,6 +112,14 @@ fn fill(args: &Args, pair: &Pair) -> anyhow::Result<()> {
         }
         if let Some(it) = pair.forcemanager() {
             forcemanager::fill_sample(&mut it.world()).map_err(|refusal| anyhow::anyhow!("{refusal}"))?;
+            let sales = sample::fill_sales(&mut world, &sample)?;
+            println!(
+                "            {} opportunities, {} calls, {} tasks, {} events",
+                sales.opportunities.len(),
+                sales.calls.len(),
+                sales.tasks.len(),
+                sales.events.len()
+            );
             println!("            in ForceManager already: what a first load would replace");
         }
     } else {

@@ -2,7 +2,7 @@
 //! descriptions of fields are not fetched again.
 
 use super::serve::{Timetable, Work};
-use crate::config::{Config, ConfigError, FirstLoad};
+use crate::config::{Config, ConfigError, CustomFields, FirstLoad};
 use crate::connectors::Writer;
 use crate::engine::{Engine, Options, Phase, Replacement, Report};
 use crate::record::Sides;
@@ -69,6 +69,27 @@ impl Session {
         }
     }
 
+    /// Custom fields that came up since the last run: from now on they stand in the rules as if somebody had written them
+    /// there. If Salesforce cannot be asked, the run says so itself.
+    async fn take_in_custom_fields(&self) -> anyhow::Result<()> {
+        let loaded = self.loaded();
+        if !loaded.config.custom_fields {
+            return Ok(());
+        }
+        let rules = &loaded.config.rules;
+        let mut objects: Vec<String> = rules.mappings.iter().map(|m| m.salesforce.clone()).collect();
+        objects.dedup();
+        let Ok(schemas) = loaded.sides.salesforce.schema(&objects).await else { return Ok(()) };
+        let mut pairs = CustomFields::read(&self.state_dir)?;
+        let new = pairs.grow(rules, &schemas);
+        if new.is_empty() {
+            return Ok(());
+        }
+        pairs.write(&self.state_dir)?;
+        tracing::info!(fields = new.join(", "), "custom fields take part from now on");
+        self.reload()
+    }
+
     /// What replacing would do; nothing is written.
     pub async fn replacement(&self) -> anyhow::Result<Vec<Replacement>> {
         self.engine(&self.loaded(), CancellationToken::new()).replacement().await
@@ -76,6 +97,7 @@ impl Session {
 
     /// Replaces what the platform holds, at this word.
     pub async fn replace(&self, first: &FirstLoad, shown: &str, stop: CancellationToken) -> anyhow::Result<Report> {
+        self.take_in_custom_fields().await?;
         let loaded = self.loaded();
         let engine = self.engine(&loaded, stop);
         engine.consent_to_replace(&first.target, shown)?;
@@ -93,6 +115,7 @@ impl Session {
 #[async_trait]
 impl Work for Session {
     async fn run(&self, options: Options, stop: CancellationToken) -> anyhow::Result<Report> {
+        self.take_in_custom_fields().await?;
         let loaded = self.loaded();
         let config = &loaded.config;
         let engine = self.engine(&loaded, stop);

@@ -1,6 +1,6 @@
 //! Carrying out what the guard has cleared: promise → send → settle, batch by batch.
 
-use super::{guard::Cleared, native::readable_fields};
+use super::{guard::Cleared, native::readable_fields, planner::referring};
 use crate::connectors::{Fetched, Schema, Writer};
 use crate::plan::{Intent, Outcome, Situation, Verb, Write};
 use crate::record::{Fields, Life, Record, RecordId, Side, Sides};
@@ -88,6 +88,10 @@ impl Apply<'_> {
             if batch.is_empty() || self.stop.is_cancelled() {
                 return Ok(());
             }
+            let batch = if side == Side::Platform { self.let_go(batch, sum)? } else { batch };
+            if batch.is_empty() {
+                continue;
+            }
             if !seeded!(NoPromise) {
                 self.store.promise(&batch)?;
             }
@@ -103,6 +107,34 @@ impl Apply<'_> {
             let outcomes: Vec<_> = batch.into_iter().zip(outcomes).map(|(s, o)| (s, self.masked(side, o))).collect();
             self.add(sum, Some(side), &outcomes)?;
         }
+    }
+
+    /// Without the deletions of records that others still refer to: those were to go or to let go first, and did not.
+    fn let_go(&self, batch: Vec<StoredIntent>, sum: &mut Applied) -> anyhow::Result<Vec<StoredIntent>> {
+        let (mut free, mut kept) = (Vec::new(), Vec::new());
+        for stored in batch {
+            let intent = &stored.intent;
+            // What a first load wipes is not kept by anything.
+            let judged = intent.verb == Verb::Delete && intent.situation != Situation::NewOnPlatform;
+            let id = intent.platform_id.as_ref().filter(|_| judged);
+            let referred = match id {
+                Some(id) => {
+                    referring(self.rules, &self.mapping.object, id.as_str(), |m, field, named| self.store.refers(&m.object, field, named))?
+                }
+                None => false,
+            };
+            if referred {
+                let (code, message) =
+                    ("referred-to".to_owned(), "other records of the platform refer to it; they go or let go first".to_owned());
+                kept.push((stored, Outcome::Rejected { code, message, fields: Vec::new() }));
+            } else {
+                free.push(stored);
+            }
+        }
+        if !kept.is_empty() {
+            self.add(sum, Some(Side::Platform), &kept)?;
+        }
+        Ok(free)
     }
 
     /// Only mapped fields enter the bases, whatever else the answer holds.

@@ -297,13 +297,13 @@ fn a_call_becomes_an_activity_and_any_other_task_a_task() {
     assert_eq!((situation("activity", "Call"), situation("task", "Call")), (Situation::NewInSalesforce, Situation::OutOfScope));
     assert_eq!((situation("activity", "Task"), situation("task", "Task")), (Situation::OutOfScope, Situation::NewInSalesforce));
     let made = writes(&new(&rules, "activity", Side::Salesforce, &task("Call"), Vec::new()));
-    assert_eq!(made, ["platform create about=\"opportunity 5\", salesRepId=\"14\", typeId=\"1\""]);
-    let born = [("about", t("account 3")), ("completed", Value::Bool(true)), ("typeId", t("1")), ("salesRepId", t("14"))];
+    assert_eq!(made, ["platform create about=\"opportunity 5\", salesRepId=\"14\", type=\"Call\""]);
+    let born = [("about", t("account 3")), ("completed", Value::Bool(true)), ("type", t("Visit")), ("salesRepId", t("14"))];
     let made = writes(&new(&rules, "activity", Side::Platform, &born, Vec::new()));
     assert_eq!(
         made,
         [
-            "salesforce create Lockstep_Id__c=\"acme-activity-7\", OwnerId=\"005U\", Status=\"Completed\", TaskSubtype=\"Call\", WhatId=\"001A\""
+            "salesforce create Lockstep_Id__c=\"acme-activity-7\", OwnerId=\"005U\", Status=\"Completed\", Subject=\"Visit\", TaskSubtype=\"Call\", WhatId=\"001A\""
         ]
     );
 }

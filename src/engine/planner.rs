@@ -12,7 +12,7 @@ use crate::plan::{Intent, Situation, Verb};
 use crate::record::{Fields, Life, RecordId, Side, Sides};
 use crate::rules::{ContactRule, Mapping, OnSalesforceDelete, Rules};
 use crate::seeded::seeded;
-use crate::store::{Candidate, Links, PairRead, Store, ToPark, stamp};
+use crate::store::{Candidate, Link, Links, PairRead, Store, ToPark, stamp};
 use chrono::{DateTime, Duration, Utc};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use tokio_util::sync::CancellationToken;
@@ -220,8 +220,7 @@ impl Planner<'_> {
                         Survivor::Unseen
                     };
                 }
-                ground.referred_to =
-                    self.mapping.on_salesforce_delete == OnSalesforceDelete::Delete && self.referred_to(link.platform_id.as_str())?;
+                ground.referred_to = self.mapping.on_salesforce_delete == OnSalesforceDelete::Delete && self.referred_to(link)?;
             }
             _ => {}
         }
@@ -284,20 +283,14 @@ impl Planner<'_> {
         }
     }
 
-    /// True if any linked platform record of another object refers to this one, and is not about to be deleted before it.
-    fn referred_to(&self, platform_id: &str) -> anyhow::Result<bool> {
-        for mapping in &self.rules.mappings {
-            let goes_first = mapping.on_salesforce_delete == OnSalesforceDelete::Delete;
-            for entry in &mapping.entries {
-                let Some(named) = entry.lens.named(&self.mapping.object, platform_id) else { continue };
-                for field in &entry.platform {
-                    if self.store.refers(&mapping.object, field, &named, goes_first)? {
-                        return Ok(true);
-                    }
-                }
-            }
-        }
-        Ok(false)
+    /// True if any linked platform record of another object refers to this one, and goes on doing so: what goes with it in the
+    /// same run does not keep it, because deletions come last, and children before parents.
+    fn referred_to(&self, link: &Link) -> anyhow::Result<bool> {
+        let (id, salesforce_id) = (link.platform_id.as_str(), link.salesforce_id.as_str());
+        referring(self.rules, &self.mapping.object, id, |mapping, field, named| {
+            let deletes = mapping.on_salesforce_delete == OnSalesforceDelete::Delete && mapping.direction.to_platform();
+            self.store.keeps_referring(&mapping.object, field, named, salesforce_id, deletes)
+        })
     }
 
     fn park_contested(&self) -> anyhow::Result<()> {
@@ -325,6 +318,26 @@ impl Planner<'_> {
         };
         ids.iter().filter(|_| made).map(park).collect()
     }
+}
+
+/// True if `refers` says so of any object and platform field that can name records of this one.
+pub(super) fn referring(
+    rules: &Rules,
+    object: &str,
+    platform_id: &str,
+    mut refers: impl FnMut(&Mapping, &str, &str) -> anyhow::Result<bool>,
+) -> anyhow::Result<bool> {
+    for mapping in &rules.mappings {
+        for entry in &mapping.entries {
+            let Some(named) = entry.lens.named(object, platform_id) else { continue };
+            for field in &entry.platform {
+                if refers(mapping, field, &named)? {
+                    return Ok(true);
+                }
+            }
+        }
+    }
+    Ok(false)
 }
 
 /// What is known of the object before its pairs are read.

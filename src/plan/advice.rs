@@ -40,6 +40,7 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("unknown-word", "add the entry to the platform's list, or map the word in the rules", "an entry that is there"),
     ("ambiguous-word", "rename one of the entries of that name in the platform's list", "one entry of that name"),
     ("foreign-link", "clear the field that carries the Salesforce id on the platform, if nobody else uses it", "a link that is ours"),
+    ("referred-to", "delete the records that refer to it on the platform, or let them name another", "nothing that refers to it"),
     ("not-searchable", "take the special characters out of the value, or match by another field", "a value that can be looked for"),
     ("read-only", "take the object's writes out of the rules: it can only be read there", "other rules"),
     ("bad-value", "correct the value that the message names", "a value that fits"),

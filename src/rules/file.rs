@@ -287,6 +287,10 @@ pub struct ForceManagerTable {
     #[serde(default)]
     #[schemars(extend("default" = {}, "examples" = [{"account": {"Z_Tier": "text"}}]))]
     pub extra_fields: BTreeMap<String, BTreeMap<String, ExtraKindWord>>,
+    /// Custom fields (`…__c`) of Salesforce's objects. `mapped`: those that the rules name. `all`: each of them, also one that
+    /// is made later; it gets an extra field (`Tier__c`: `Z_Tier`), and the pairs are kept in the state directory.
+    #[schemars(extend("default" = "mapped", "examples" = ["all"]))]
+    pub custom_fields: Option<CustomFieldsWord>,
     /// The vendor's numbers for kinds of extra fields, needed for a kind that no field is there of.
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, i64>", extend("default" = {}, "examples" = [{"text": 2}]))]
@@ -299,6 +303,14 @@ pub struct ForceManagerTable {
 pub enum FirstLoadWord {
     Adopt,
     Replace,
+}
+
+/// Which custom fields of Salesforce take part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum CustomFieldsWord {
+    Mapped,
+    All,
 }
 
 /// What an extra field of ForceManager holds.

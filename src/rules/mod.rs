@@ -18,8 +18,8 @@ mod starter;
 pub use check::{ADDRESS_HELP, CHECKS, Check, Finding, address, complaints};
 pub use expression::{BadExpression, Expression, FILTERS, TESTS};
 pub use file::{
-    At, ConnectionTable, CustomerDelete, CustomersWithOrders, ExtraKindWord, FieldTable, FieldValue, FirstLoadWord, FlowWord,
-    ForceManagerTable, LacTable, LensWord, LicenseSpringTable, LimitTable, LimitsTable, Line, ObjectTable, OrdersTable, PlanWord,
+    At, ConnectionTable, CustomFieldsWord, CustomerDelete, CustomersWithOrders, ExtraKindWord, FieldTable, FieldValue, FirstLoadWord,
+    FlowWord, ForceManagerTable, LacTable, LensWord, LicenseSpringTable, LimitTable, LimitsTable, Line, ObjectTable, OrdersTable, PlanWord,
     PlatformTable, ProductTable, ProductValue, ResyncAt, RulesFile, SalesforceTable, Scalar, ScheduleTable, SecretRef, TextValue, schema,
 };
 #[cfg(test)]

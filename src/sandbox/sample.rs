@@ -12,6 +12,9 @@ use super::salesforce::{SfError, World};
 const ACCOUNTS: usize = 300;
 const CONTACTS: usize = 400;
 const ORDERS: usize = 25;
+const OPPORTUNITIES: usize = 20;
+/// Those of a new org that other systems have by the same name.
+const STAGES: [&str; 4] = ["Prospecting", "Qualification", "Closed Won", "Closed Lost"];
 /// Every so many-th order is activated.
 const ACTIVATED_EVERY: usize = 5;
 
@@ -98,6 +101,54 @@ pub fn fill(world: &mut World) -> Result<Sample, SfError> {
         }
     }
     Ok(sample)
+}
+
+/// What a sales team adds to [`fill`]: deals, and what was and is to be done about them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sales {
+    pub opportunities: Vec<String>,
+    /// Logged calls and e-mails.
+    pub calls: Vec<String>,
+    pub tasks: Vec<String>,
+    pub events: Vec<String>,
+}
+
+/// Adds them for companies of the sample, with stamps of the last three days.
+///
+/// # Errors
+/// As [`fill`].
+pub fn fill_sales(world: &mut World, sample: &Sample) -> Result<Sales, SfError> {
+    let newest = world.clock().now() - Duration::hours(1);
+    let mut sales = Sales::default();
+    for (number, stamp) in (0..OPPORTUNITIES).zip(Spread::new(newest - Duration::days(3), newest - Duration::days(2), OPPORTUNITIES)) {
+        let at = number * 7 % ACCOUNTS;
+        let day = |ahead: i64| (stamp + Duration::days(ahead)).date_naive();
+        let deal = json!({
+            "AccountId": sample.accounts[at], "Name": format!("{} seats", 10 + 5 * number), "StageName": STAGES[number % STAGES.len()],
+            "CloseDate": day(30 + mixed(number, 12) as i64 % 90).to_string(), "Amount": 1200 + 10 * (mixed(number, 13) % 900),
+        });
+        let deal = world.insert_at("Opportunity", &deal, stamp)?;
+        let (account, contact) = (&sample.accounts[at], &sample.contacts[at]);
+        let call = json!({
+            "WhatId": account, "WhoId": contact, "Subject": "Call", "TaskSubtype": "Call", "Status": "Completed", "ActivityDate": day(-1).to_string(),
+            "Description": "asked for an offer",
+        });
+        sales.calls.push(world.insert_at("Task", &call, stamp)?);
+        let task = json!({"WhatId": deal, "WhoId": contact, "Subject": "Send the offer", "ActivityDate": day(7).to_string()});
+        sales.tasks.push(world.insert_at("Task", &task, stamp)?);
+        if number % 2 == 0 {
+            let whole = number % 4 == 2;
+            let start = day(10).and_hms_opt(if whole { 0 } else { 9 }, 0, 0).unwrap_or_default().and_utc();
+            let end = if whole { start } else { start + Duration::minutes(45) };
+            let event = json!({
+                "WhatId": deal, "Subject": if whole { "Workshop" } else { "Demo" }, "IsAllDayEvent": whole, "StartDateTime": start.to_rfc3339(),
+                "EndDateTime": end.to_rfc3339(),
+            });
+            sales.events.push(world.insert_at("Event", &event, stamp)?);
+        }
+        sales.opportunities.push(deal);
+    }
+    Ok(sales)
 }
 
 /// Accounts without end, each unlike the others, for measuring.
@@ -229,6 +280,18 @@ mod tests {
             assert_eq!(one.0.rows(object), two.0.rows(object));
         }
         assert_eq!((one.1.draft_orders.len(), one.1.activated_orders.len()), (20, 5));
+    }
+
+    #[test]
+    fn a_sales_team_has_deals_calls_tasks_and_events_of_one_company_each() {
+        let (mut world, sample) = filled();
+        let sales = fill_sales(&mut world, &sample).unwrap();
+        assert_eq!((sales.opportunities.len(), sales.calls.len(), sales.tasks.len(), sales.events.len()), (20, 20, 20, 10));
+        for (object, id) in [("Task", &sales.calls[3]), ("Task", &sales.tasks[3]), ("Event", &sales.events[1])] {
+            assert!(world.row(object, id).unwrap()["AccountId"].is_string(), "{object}");
+        }
+        let whole = world.rows("Event").into_iter().filter(|event| event["IsAllDayEvent"] == json!(true)).count();
+        assert_eq!(whole, 5);
     }
 
     #[test]

@@ -169,16 +169,28 @@ impl Store {
     }
 
     /// True if a linked platform record of `object` holds this id in `field`.
-    /// Those whose Salesforce record is deleted are left out where `but_deleted` says so.
-    pub fn refers(&self, object: &str, field: &str, id: &str, but_deleted: bool) -> anyhow::Result<bool> {
+    pub fn refers(&self, object: &str, field: &str, id: &str) -> anyhow::Result<bool> {
+        self.read(|c| {
+            c.prepare_cached(
+                "SELECT EXISTS (SELECT 1 FROM link l JOIN base b ON b.link_id = l.id AND b.side = 'platform'
+                 WHERE l.object = ?1 AND l.state = 'live' AND json_extract(b.fields, '$.\"' || ?2 || '\"') = ?3)",
+            )?
+            .query_row(params![object, field, id], |r| r.get(0))
+        })
+    }
+
+    /// As [`Store::refers`], without the records whose own news in Salesforce lets go of it: deleted too (if `deletes`, which
+    /// says that such a deletion is carried out), or no longer naming `salesforce_id`.
+    pub fn keeps_referring(&self, object: &str, field: &str, id: &str, salesforce_id: &str, deletes: bool) -> anyhow::Result<bool> {
         self.read(|c| {
             c.prepare_cached(
                 "SELECT EXISTS (SELECT 1 FROM link l JOIN base b ON b.link_id = l.id AND b.side = 'platform'
                  WHERE l.object = ?1 AND l.state = 'live' AND json_extract(b.fields, '$.\"' || ?2 || '\"') = ?3
-                 AND NOT (?4 AND EXISTS (SELECT 1 FROM staged s WHERE s.object = l.object AND s.side = 'salesforce'
-                   AND s.id = l.salesforce_id AND s.life = 'deleted')))",
+                   AND NOT EXISTS (SELECT 1 FROM staged s
+                     WHERE s.object = l.object AND s.side = 'salesforce' AND s.id = l.salesforce_id AND s.dirty = 1
+                       AND ((s.life = 'deleted' AND ?5) OR (s.life = 'live' AND instr(s.fields, ?4) = 0))))",
             )?
-            .query_row(params![object, field, id, but_deleted], |r| r.get(0))
+            .query_row(params![object, field, id, salesforce_id, deletes], |r| r.get(0))
         })
     }
 

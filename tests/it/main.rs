@@ -9,6 +9,7 @@ mod cli;
 mod commands;
 mod decisions;
 mod docs_sql;
+mod forcemanager;
 mod frozen;
 mod golden;
 mod guards;

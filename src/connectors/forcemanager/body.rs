@@ -93,8 +93,11 @@ impl ForceManager {
         if resource.name == CONTACT {
             body.entry("firstName").or_insert_with(|| J::from(""));
         }
-        if let (ACCOUNT | OPPORTUNITY, Some(branch)) = (resource.name, self.branch) {
-            body.entry("branchId").or_insert_with(|| J::from(branch));
+        if matches!(resource.name, ACCOUNT | OPPORTUNITY)
+            && !body.contains_key("branchId")
+            && let Some(branch) = self.only_branch.of(&self.wire).await.map_err(unsent)?
+        {
+            body.insert("branchId".to_owned(), J::from(branch));
         }
         if is_calendar(resource.name) {
             body.insert("task".to_owned(), J::from(resource.name == TASK));

@@ -28,6 +28,8 @@ pub enum Kind {
 }
 
 impl Kind {
+    pub const ALL: [Self; 6] = [Self::Text, Self::Decimal, Self::Bit, Self::Date, Self::Datetime, Self::Multivalue];
+
     /// The kind for a field of Salesforce, as describe tells its type; `None` for what no extra field can hold.
     #[must_use]
     pub const fn of(ty: &FieldType) -> Option<Self> {

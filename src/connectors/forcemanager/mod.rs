@@ -6,6 +6,7 @@
 //! done again, and what is written is read back. Knows nothing of Salesforce beyond the key it is given to plant.
 
 mod body;
+mod branch;
 mod catalogue;
 mod change;
 mod create;
@@ -57,6 +58,7 @@ pub struct ForceManager {
     words: words::WordCache,
     zone: Zone,
     branch: Option<i64>,
+    only_branch: branch::Branch,
     link_field: String,
     placeholder: String,
     /// ForceManager user id → Salesforce id: pairs made by hand.
@@ -105,6 +107,7 @@ impl ForceManager {
             words: words::WordCache::default(),
             zone: Zone::new(time_zone),
             branch,
+            only_branch: branch::Branch::new(branch),
             link_field,
             placeholder,
             users,

@@ -60,7 +60,7 @@ fn one(world: &mut World, number: usize, company: &Value, person: &Value) -> Res
     }
     let opportunity = world.add(
         Object::Opportunity,
-        &json!({"reference": format!("Old opportunity {}", number + 1), "accountId1": account, "salesRepId": rep, "total": 1_200.5 * (number as f64 + 1.0), "salesProbability": 3 + number}),
+        &json!({"reference": format!("Old opportunity {}", number + 1), "accountId1": account, "salesRepId": rep, "total": 1_200.5 * (number as f64 + 1.0), "salesProbability": 3 + number, "salesForecastDate": "2026-12-15 00:00:00"}),
     )?;
     world.add(
         Object::Calendar,

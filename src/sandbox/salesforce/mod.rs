@@ -24,6 +24,7 @@ mod queries;
 mod read;
 mod records;
 mod rest;
+mod sales;
 mod schema;
 pub mod settings;
 mod sfdx;

@@ -1,4 +1,4 @@
-//! The rules of orders, order products, price book entries and opportunities: what no describe shows.
+//! The rules of orders, order products and price book entries: what no describe shows.
 //!
 //! An order is born a draft, its lines come from entries of its own price book, activation is an update of `Status` alone,
 //! and afterwards the order is locked. Which code each violation answers is not published; the texts are for people.
@@ -19,10 +19,6 @@ pub(super) fn before_create(world: &mut World, object: usize, row: &mut Row) -> 
         "Order" => new_order(world, object, row),
         "OrderItem" => new_item(world, object, row),
         "PricebookEntry" => new_entry(world, object, row),
-        "Opportunity" => {
-            stage(world, object, row);
-            Ok(())
-        }
         "OrderStatus" => {
             new_status(world, object, row);
             Ok(())
@@ -59,7 +55,6 @@ pub(super) fn after_write(world: &mut World, object: usize, id: Id) {
             put(world, object, &mut row, "AvailableQuantity", quantity);
             touch_order(world, object, &row, row.stamp);
         }
-        "Opportunity" => stage(world, object, &mut row),
         _ => return,
     }
     world.store(object, id, Some(row));
@@ -220,13 +215,6 @@ fn new_status(world: &mut World, object: usize, row: &Row) {
             picklist.push(super::schema::Pick { label: name.clone(), value: name, active: true, default: false });
         }
     }
-}
-
-fn stage(world: &World, object: usize, row: &mut Row) {
-    let name = world.schema.objects[object].find("StageName").and_then(|field| row.text(field)).unwrap_or_default().to_owned();
-    let closed = name.starts_with("Closed");
-    put(world, object, row, "IsClosed", Some(Cell::Bool(closed)));
-    put(world, object, row, "IsWon", Some(Cell::Bool(name == "Closed Won")));
 }
 
 /// The category of an order's status, as the table of statuses has it.

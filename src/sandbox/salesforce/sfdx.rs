@@ -12,17 +12,17 @@ use super::standard;
 use super::value::{Cell, parse_date, parse_instant};
 
 static PROJECT: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/salesforce");
-const OBJECTS: &str = "force-app/main/default/objects";
+/// What every org gets, and what those get beside it that keep opportunities and activities in step.
+const OBJECTS: [&str; 2] = ["force-app/main/default/objects", "crm/main/default/objects"];
+/// The metadata of tasks and events stands under one name.
+const ACTIVITY: (&str, [&str; 2]) = ("Activity", ["Task", "Event"]);
 
 /// Adds everything that is shipped to the standard objects.
 ///
 /// # Errors
 /// Names the file that cannot be read and why.
 pub fn deploy(schema: &mut Schema) -> Result<(), String> {
-    let Some(objects) = PROJECT.get_dir(OBJECTS) else {
-        return Ok(());
-    };
-    let mut folders: Vec<&Dir<'_>> = objects.dirs().collect();
+    let mut folders: Vec<&Dir<'_>> = OBJECTS.iter().filter_map(|path| PROJECT.get_dir(path)).flat_map(Dir::dirs).collect();
     folders.sort_by_key(|folder| folder.path());
     let mut customs = 0;
     for folder in &folders {
@@ -45,7 +45,10 @@ pub fn deploy(schema: &mut Schema) -> Result<(), String> {
         for file in files {
             let said = |why: String| format!("{}: {why}", file.path().display());
             let text = file.contents_utf8().ok_or_else(|| said("not UTF-8".to_owned()))?;
-            add_field(schema, name, text).map_err(said)?;
+            let objects = if name == ACTIVITY.0 { &ACTIVITY.1[..] } else { &[name][..] };
+            for object in objects {
+                add_field(schema, object, text).map_err(said)?;
+            }
         }
     }
     schema.connect();
@@ -324,7 +327,7 @@ mod tests {
     #[test]
     fn every_shipped_field_file_is_read() {
         let schema = deployed();
-        let folders = PROJECT.get_dir(OBJECTS).expect("shipped").dirs();
+        let folders = PROJECT.get_dir(OBJECTS[0]).expect("shipped").dirs();
         let mut seen = 0;
         for folder in folders {
             let object = folder.path().file_name().and_then(|name| name.to_str()).expect("a name");

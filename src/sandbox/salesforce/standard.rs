@@ -207,7 +207,7 @@ OwnerId ref(User)=Owner/ req owner keep
 
 # Task 00T "Task" "Tasks"
 WhoId ref(Contact)=Who/Tasks
-WhatId ref(Account,Order,Opportunity,Asset,Contract,Product2)=What/Tasks
+WhatId ref(Account,Order,Opportunity,Asset,Contract,Product2)=What/Tasks cascade
 Subject text(255) name
 ActivityDate date
 Status pick(*Not Started|In Progress|Completed|Waiting on someone else|Deferred) req
@@ -215,6 +215,10 @@ Priority pick(High|*Normal|Low) req
 OwnerId ref(User)=Owner/ req owner keep
 Description long(32000)
 IsClosed bool ro
+CompletedDateTime time ro
+IsRecurrence bool fix
+IsReminderSet bool
+ReminderDateTime time
 IsArchived bool ro
 AccountId ref(Account)=Account/ ro keep
 CallDurationInSeconds int(8)
@@ -223,7 +227,7 @@ TaskSubtype pick(*Task|Email|Call) fix
 
 # Event 00U "Event" "Events"
 WhoId ref(Contact)=Who/Events
-WhatId ref(Account,Order,Opportunity,Asset,Contract,Product2)=What/Events
+WhatId ref(Account,Order,Opportunity,Asset,Contract,Product2)=What/Events cascade
 Subject text(255) name
 Location text(255)
 IsAllDayEvent bool
@@ -237,6 +241,9 @@ AccountId ref(Account)=Account/ ro keep
 OwnerId ref(User)=Owner/ req owner keep
 IsPrivate bool
 ShowAs pick(*Busy|OutOfOffice|Free)
+IsRecurrence bool fix
+IsReminderSet bool
+ReminderDateTime time
 IsArchived bool ro
 
 # User 005 "User" "Users" nodel

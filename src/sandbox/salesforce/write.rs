@@ -2,13 +2,14 @@
 //! own rules and triggers run, and stamps are set.
 //!
 //! How a value is read is in [`super::values`], deletion in [`super::deletion`], the special rules of orders in
-//! [`super::orders`].
+//! [`super::orders`], what opportunities and activities work out by themselves in [`super::sales`].
 
 use serde_json::{Map, Value};
 
 use super::error::SfError;
 use super::ids::Id;
 use super::orders;
+use super::sales;
 use super::schema::{Kind, Source};
 use super::table::Row;
 use super::value::{Cell, Val};
@@ -87,6 +88,7 @@ impl World {
         self.require_all(object, &row)?;
         self.atomically(|world| {
             orders::before_create(world, object, &mut row)?;
+            sales::derive(world, object, &mut row, &changes)?;
             world.number(object, &mut row);
             world.unique(object, &row)?;
             world.validate(object, &row)?;
@@ -112,6 +114,7 @@ impl World {
                 row.set(*field, if boolean && cell.is_none() { Some(Cell::Bool(false)) } else { cell.clone() });
             }
             world.require_all(object, &row)?;
+            sales::derive(world, object, &mut row, &changes)?;
             (row.modified, row.stamp, row.modified_by) = (by.at, by.at, by.user);
             world.unique(object, &row)?;
             world.validate(object, &row)?;

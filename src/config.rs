@@ -324,7 +324,7 @@ impl Resolve<'_, '_> {
         let api_key = table.api_key.as_ref().and_then(|key| self.secret(key));
         let url = url?;
         let of_plan = match table.plan.as_ref().map_or(PlanWord::Free, |p| **p) {
-            PlanWord::Free => Some(600),
+            PlanWord::Free => Some(licensespring::FREE_PLAN_PER_MINUTE),
             PlanWord::BusinessStarter => Some(900),
             PlanWord::BusinessPlus => Some(1_200),
             PlanWord::Enterprise => Some(2_400),
@@ -371,7 +371,7 @@ impl Resolve<'_, '_> {
         let password = table.password.as_ref().and_then(|p| self.secret(p));
         let url = url?;
         Some(PlatformSettings::Lac(lac::Settings {
-            requests_per_minute: Some(table.requests_per_minute.unwrap_or(120)).filter(|_| !is_loopback(&url)),
+            requests_per_minute: Some(table.requests_per_minute.unwrap_or(lac::PLATFORM.pace.calls)).filter(|_| !is_loopback(&url)),
             url,
             username: username?,
             password: password?,

@@ -1,6 +1,6 @@
 //! The rules held against what the platform can do, as its catalogue says: offline, before anything is asked.
 
-use crate::connectors::{Catalogue, ResourceSpec, forcemanager, lac, licensespring};
+use crate::connectors::{Catalogue, ResourceSpec, platform};
 use crate::record::FieldType;
 use crate::rules::{Conflict, Finding, LensWord, Line, ObjectTable, OnSalesforceDelete, Problem, RulesFile, nearest};
 
@@ -13,13 +13,8 @@ pub fn check(file: &RulesFile, source: &str) -> Vec<Problem> {
 
 /// The catalogue of the platform the file names.
 fn catalogue(file: &RulesFile) -> Option<&'static Catalogue> {
-    let named = file.platform.as_ref()?;
-    match (&named.licensespring, &named.lac, &named.forcemanager) {
-        (Some(_), _, _) => Some(&*licensespring::CATALOGUE),
-        (None, Some(_), _) => Some(&*lac::CATALOGUE),
-        (None, None, Some(_)) => Some(&forcemanager::CATALOGUE),
-        (None, None, None) => None,
-    }
+    let (name, _) = file.platform.as_ref()?.named().into_iter().next()?;
+    platform(name).map(|platform| (platform.catalogue)())
 }
 
 fn check_against(file: &RulesFile, source: &str, catalogue: &Catalogue) -> Vec<Problem> {

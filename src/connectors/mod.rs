@@ -8,11 +8,13 @@ pub mod forcemanager;
 pub mod http;
 pub mod lac;
 pub mod licensespring;
+mod platforms;
 pub mod salesforce;
 mod vocabulary;
 
 pub use catalogue::{Catalogue, DeleteFeed, Feed, FieldSpec, ResourceSpec};
 pub use fault::{Fault, FaultKind};
+pub use platforms::{PLATFORMS, Pace, Platform, platform};
 pub use vocabulary::{FeatureWord, PolicyWord, ProductWord, Vocabulary};
 
 use crate::plan::{Outcome, Write};

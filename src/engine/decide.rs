@@ -163,13 +163,14 @@ fn linked(pair: &PairRead, link: &Link, ground: &Ground<'_>, still: &mut Still<'
         (LinkState::Live, Seen::Changed, Seen::Gone) => gone_but_edited(link, ground),
         (LinkState::Live, _, _) => compare(pair, link, ground, still, mint),
 
-        (LinkState::Buried, Seen::Changed, Seen::Same) => gone_but_edited(link, ground),
+        // A side that reports deletions may say so again: that is no news, and the edit is.
+        (LinkState::Buried, Seen::Changed, Seen::Same | Seen::Gone) => gone_but_edited(link, ground),
         (LinkState::DeletedInSalesforce, Seen::Changed, _) if seeded!(UndeleteIsNothing) => Decision::only(Situation::Revived, Rest::Left),
         (LinkState::DeletedInSalesforce, Seen::Changed, _) | (LinkState::Buried, Seen::Same | Seen::Changed, Seen::Changed) => {
             revived(pair, link, ground)
         }
         (LinkState::Buried, Seen::Gone, _) => local(Verb::Forget, Side::Salesforce, Situation::Gone),
-        (LinkState::Buried, Seen::Same | Seen::Changed, Seen::Same | Seen::Gone) => Decision::only(Situation::Buried, Rest::Left),
+        (LinkState::Buried, Seen::Same, Seen::Same | Seen::Gone) => Decision::only(Situation::Buried, Rest::Left),
         (LinkState::DeletedInSalesforce, Seen::Same, Seen::Gone) => local(Verb::Forget, Side::Platform, Situation::Gone),
         (LinkState::DeletedInSalesforce, _, _) => Decision::only(Situation::DeletedInSalesforce, Rest::Left),
     }

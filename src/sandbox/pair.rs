@@ -63,28 +63,19 @@ impl Pair {
     /// LicenseSpring, where the pair has it.
     #[must_use]
     pub fn licensespring(&self) -> Option<&LicenseSpring> {
-        match &self.platform {
-            Platform::LicenseSpring(it) => Some(it),
-            Platform::Lac(_) | Platform::ForceManager(_) => None,
-        }
+        if let Platform::LicenseSpring(it) = &self.platform { Some(it) } else { None }
     }
 
     /// LAC, where the pair has it.
     #[must_use]
     pub fn lac(&self) -> Option<&Lac> {
-        match &self.platform {
-            Platform::Lac(it) => Some(it),
-            Platform::LicenseSpring(_) | Platform::ForceManager(_) => None,
-        }
+        if let Platform::Lac(it) = &self.platform { Some(it) } else { None }
     }
 
     /// ForceManager, where the pair has it.
     #[must_use]
     pub fn forcemanager(&self) -> Option<&ForceManager> {
-        match &self.platform {
-            Platform::ForceManager(it) => Some(it),
-            Platform::LicenseSpring(_) | Platform::Lac(_) => None,
-        }
+        if let Platform::ForceManager(it) = &self.platform { Some(it) } else { None }
     }
 
     /// The variables that the platform's rules ask for: Salesforce's three, then its own.

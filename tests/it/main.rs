@@ -29,6 +29,7 @@ mod review;
 mod rig;
 mod salesforce;
 mod stories;
+mod suite;
 mod switch;
 mod trouble;
 mod verify;

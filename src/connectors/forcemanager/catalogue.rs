@@ -4,7 +4,8 @@
 //! in pieces: `start` and `end` of a calendar entry, what an activity is `about`, the word of a value list instead of its
 //! number, a user's `fullName`.
 
-use crate::connectors::{Catalogue, DeleteFeed, Feed, FieldSpec, ResourceSpec};
+use super::settings::REQUESTS_PER_SECOND;
+use crate::connectors::{Catalogue, DeleteFeed, Feed, FieldSpec, Pace, Platform, ResourceSpec};
 use crate::record::FieldType;
 use std::sync::LazyLock;
 
@@ -29,6 +30,18 @@ pub static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(|| catalogue(Some(EXTR
 
 /// What a connection publishes: an extra field is there if the schema says so, and frozen if not.
 pub static LIVE: LazyLock<Catalogue> = LazyLock::new(|| catalogue(None));
+
+pub static PLATFORM: Platform = Platform {
+    name: "forcemanager",
+    title: "ForceManager",
+    rules: crate::rules::FORCEMANAGER,
+    rules_file: "docs/rules/forcemanager.toml",
+    page: "forcemanager.md",
+    catalogue: || &CATALOGUE,
+    pace: Pace { calls: REQUESTS_PER_SECOND, per: "second", key: "requests-per-second" },
+    searches: super::find::is_searched,
+    known_again: &[(ACCOUNT, &[LINK]), (CONTACT, &[LINK]), (OPPORTUNITY, &[LINK]), (ACTIVITY, &[LINK]), (EVENT, &[LINK]), (TASK, &[LINK])],
+};
 
 fn catalogue(free_prefix: Option<&'static str>) -> Catalogue {
     let resources = vec![account(), contact(), opportunity(), activity(), calendar(EVENT), calendar(TASK), user()];

@@ -185,8 +185,7 @@ impl ForceManager {
 
     /// Only fields that are on the wire as they are, and only values whose equality the service cannot see otherwise.
     fn documented(&self, resource: &'static ResourceSpec, key: &str, ty: &FieldType, value: &Value) -> Option<(String, String)> {
-        let own = matches!(key, "fullName" | "about" | "start" | "end" | "day") || list_of(resource.name, key).is_some();
-        if own || (is_calendar(resource.name) && key == "completed") {
+        if is_ours(resource, key) {
             return None;
         }
         let name = if key == LINK { self.link_field.clone() } else { key.to_owned() };
@@ -209,6 +208,18 @@ impl ForceManager {
         let mut unusable: std::sync::MutexGuard<'_, HashSet<_>> = self.unusable.lock().unwrap_or_else(PoisonError::into_inner);
         unusable.insert((at, field.to_owned()));
     }
+}
+
+/// Fields that are on the wire under another name, or computed from several.
+fn is_ours(resource: &ResourceSpec, key: &str) -> bool {
+    let ours = matches!(key, "fullName" | "about" | "start" | "end" | "day") || list_of(resource.name, key).is_some();
+    ours || (is_calendar(resource.name) && key == "completed")
+}
+
+/// Whether lists of a resource are filtered by this field.
+pub fn is_searched(resource: &ResourceSpec, field: &str) -> bool {
+    let filtered = |ty: &FieldType| matches!(ty, FieldType::Text { .. } | FieldType::Email { .. } | FieldType::Integer);
+    !is_ours(resource, field) && resource.field(field).is_some_and(|spec| filtered(&spec.ty))
 }
 
 /// Whether a row that shows this could have come through a filter for that: how the service compares letters is not published.

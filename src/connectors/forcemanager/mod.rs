@@ -31,7 +31,7 @@ mod words;
 mod write;
 mod zone;
 
-pub use catalogue::{CATALOGUE, EXTRA};
+pub use catalogue::{CATALOGUE, EXTRA, PLATFORM};
 pub use extra::{ExtraField, Kind, Proposal, free_name, name_for, proposals};
 pub use settings::{PLACEHOLDER, REQUESTS_PER_SECOND, Settings, URL};
 

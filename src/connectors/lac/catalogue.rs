@@ -4,7 +4,7 @@
 //! licenses, which are only read here. A contact has no address of its own: it lives inside its customer.
 
 use super::tags::{PLANTED, PREFIX};
-use crate::connectors::{Catalogue, DeleteFeed, Feed, FieldSpec, ResourceSpec};
+use crate::connectors::{Catalogue, DeleteFeed, Feed, FieldSpec, Pace, Platform, ResourceSpec};
 use crate::record::FieldType;
 use std::sync::LazyLock;
 
@@ -18,6 +18,19 @@ pub const SCALARS: [&str; 9] = ["name", "street", "zip_code", "city", "state", "
 
 pub static CATALOGUE: LazyLock<Catalogue> =
     LazyLock::new(|| Catalogue { name: "lac", resources: vec![customer(), contact(), order(), license()], open: false });
+
+pub static PLATFORM: Platform = Platform {
+    name: "lac",
+    title: "X-Formation LAC",
+    rules: crate::rules::LAC,
+    rules_file: "docs/rules/lac.toml",
+    page: "lac.md",
+    catalogue: || &CATALOGUE,
+    pace: Pace { calls: 120, per: "minute", key: "requests-per-minute" },
+    searches: super::find::is_searched,
+    // The e-mail address and the name of a contact are what tells it apart inside its customer.
+    known_again: &[(CUSTOMER, &[PLANTED]), (CONTACT, &["customer", "email", "name"])],
+};
 
 fn customer() -> ResourceSpec {
     let mut fields: Vec<FieldSpec> = SCALARS.into_iter().map(|name| open(name, FieldType::text())).collect();

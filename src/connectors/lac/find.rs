@@ -83,6 +83,11 @@ impl Lac {
     }
 }
 
+/// Whether LAC searches a resource by this field.
+pub fn is_searched(resource: &ResourceSpec, field: &str) -> bool {
+    search(resource.name, field, &Value::text("x")).is_some()
+}
+
 /// The published searches by which rows with this value come; a tag may stand in two spellings. `None`: everything is looked
 /// through. Beyond ASCII the service's idea of equal letters may differ from ours.
 fn search(resource: &str, key: &str, value: &Value) -> Option<Vec<Vec<(&'static str, String)>>> {

@@ -29,7 +29,7 @@ mod whole;
 mod wire;
 mod write;
 
-pub use catalogue::CATALOGUE;
+pub use catalogue::{CATALOGUE, PLATFORM};
 pub use settings::Settings;
 
 use super::http::Counted;

@@ -2,7 +2,7 @@
 //!
 //! Source: docs.licensespring.com, Management API. What its pages do not list as an argument of a call is not writable here.
 
-use crate::connectors::{Catalogue, DeleteFeed, Feed, FieldSpec, ResourceSpec};
+use crate::connectors::{Catalogue, DeleteFeed, Feed, FieldSpec, Pace, Platform, ResourceSpec};
 use crate::record::FieldType;
 use std::sync::LazyLock;
 
@@ -12,6 +12,9 @@ pub const ORDER: &str = "order";
 pub const LICENSE: &str = "license";
 pub const FEATURE: &str = "feature";
 
+/// What the vendor's smallest plan allows a company.
+pub const FREE_PLAN_PER_MINUTE: u32 = 600;
+
 /// `metadata.a.b` is the value at `a.b` of a record's metadata object.
 pub const METADATA: &str = "metadata.";
 
@@ -20,6 +23,19 @@ pub static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(|| Catalogue {
     resources: vec![customer_account(), customer(), order(), license(), feature()],
     open: false,
 });
+
+pub static PLATFORM: Platform = Platform {
+    name: "licensespring",
+    title: "LicenseSpring",
+    rules: crate::rules::SHIPPED,
+    rules_file: "sync-rules.toml",
+    page: "licensespring-setup.md",
+    catalogue: || &CATALOGUE,
+    pace: Pace { calls: FREE_PLAN_PER_MINUTE, per: "minute", key: "plan" },
+    searches: super::find::is_searched,
+    // An order's licenses are known by the unit key in their metadata, see `order`.
+    known_again: &[(CUSTOMER_ACCOUNT, &["code"]), (CUSTOMER, &["reference"]), (ORDER, &["store_id"]), (FEATURE, &["license", "code"])],
+};
 
 fn customer_account() -> ResourceSpec {
     ResourceSpec {

@@ -164,6 +164,11 @@ impl Filter {
     }
 }
 
+/// Whether LicenseSpring filters a resource by this field.
+pub fn is_searched(resource: &ResourceSpec, field: &str) -> bool {
+    resource.field(field).is_some_and(|spec| documented(resource.name, field, &spec.ty, "x").is_some())
+}
+
 /// Beyond ASCII the service's idea of equal text may differ from ours (composed and decomposed letters): then all rows
 /// are looked at.
 fn documented(resource: &str, key: &str, ty: &FieldType, value: &str) -> Option<Filter> {

@@ -33,7 +33,7 @@ mod vocabulary;
 mod wire;
 mod write;
 
-pub use catalogue::CATALOGUE;
+pub use catalogue::{CATALOGUE, FREE_PLAN_PER_MINUTE, PLATFORM};
 pub use settings::Settings;
 
 use super::http::is_loopback;

@@ -17,6 +17,17 @@ pub(crate) use seeded;
 #[cfg(any(test, feature = "simulation"))]
 pub use on::{Bug, is_on, with};
 
+/// A check that holds without the bug and fails with it, on this thread.
+#[cfg(test)]
+pub fn bites<C: Future<Output = bool>>(bug: Bug, check: impl Fn() -> C) {
+    let play = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime on one thread needs nothing");
+        runtime.block_on(check())
+    };
+    assert!(play(), "the check of {} fails without it", bug.as_str());
+    assert!(!with(bug, play), "{} goes unseen", bug.as_str());
+}
+
 #[cfg(any(test, feature = "simulation"))]
 mod on {
     use std::cell::Cell;
@@ -86,6 +97,7 @@ mod on {
         LateAnswerIsBase = "late-answer-is-base" in "store/settle": "what a late look at a create finds is agreed on, whoever wrote it";
         SentOverRead = "sent-over-read" in "store/settle": "without an answer, what was sent stands over what was read since";
         LivingForgotten = "living-forgotten" in "store/settle": "a record that lives on when its link goes is forgotten with it";
+        FailedIsLeft = "failed-is-left" in "store/settle": "a write that failed beside an open clash is not tried again";
         PromisesDropped = "promises-dropped" in "store/journal": "a new run forgets what the last one promised";
         ConflictUnkept = "conflict-unkept" in "store/settle": "a clash is decided and no row keeps the loser";
         MarkForgotten = "mark-forgotten" in "store/settle": "the link of a record deleted in Salesforce stays as it was";
@@ -93,7 +105,41 @@ mod on {
         StampDecides = "stamp-decides" in "store/stage": "a record with a stamp no newer than the known one is no news";
         SurvivorKeepsBase = "survivor-keeps-base" in "store/settle": "the survivor of a merge is compared with the base of the loser";
         UnseenIsThere = "unseen-is-there" in "store/nested": "a record that Salesforce did not show is made again on the platform";
+        ClaimForgotten = "claim-forgotten" in "store/stage": "an edit of a record that parked ones want is looked at without them";
         ParkedUnseen = "parked-unseen" in "store/quarantine": "what cannot be decided is put aside without a row";
+        NoOverlap = "no-overlap" in "connectors/salesforce": "changes are asked for from the watermark on, and nothing before it";
+        StrictWindow = "strict-window" in "connectors/salesforce": "what was changed in the first second of a window is left out: > for >=";
+        SecondSkipped = "second-skipped" in "connectors/salesforce": "a lost cursor is taken up after the last second, not after the last row";
+        LastPageDropped = "last-page-dropped" in "connectors/salesforce": "the rows of the last page are left out";
+        ShortIsWhole = "short-is-whole" in "connectors/salesforce": "an end is believed although rows are missing";
+        OwnClock = "own-clock" in "connectors/salesforce": "the watermark is the time of our clock";
+        BinUnread = "bin-unread" in "connectors/salesforce": "what lies in the recycle bin is not asked for";
+        MasterUnread = "master-unread" in "connectors/salesforce": "the record that a merged one lives on in is not looked at";
+        OkIsDone = "ok-is-done" in "connectors/salesforce": "status 200 counts for every row of the batch";
+        SilentIsDone = "silent-is-done" in "connectors/salesforce": "a row of the batch without an answer counts as done";
+        LostIsUndone = "lost-is-undone" in "connectors/salesforce": "a write whose answer is lost counts as not done";
+        ReserveSpent = "reserve-spent" in "connectors/salesforce": "the calls that are kept for others are spent";
+        StampsTrusted = "stamps-trusted" in "connectors/licensespring": "changes are asked for from the watermark on, and nothing before it";
+        PageEndsASecond = "page-ends-a-second" in "connectors/licensespring": "the second in which a page ends is left out of the next";
+        NullNextEnds = "null-next-ends" in "connectors/licensespring": "a `next` that is null too early ends the list";
+        WatermarkAhead = "watermark-ahead" in "connectors/licensespring": "the watermark runs ahead of the reading";
+        MovedIsWhole = "moved-is-whole" in "connectors/licensespring": "a list that moved while it was read counts as whole";
+        ProxyIsBelieved = "proxy-is-believed" in "connectors/licensespring": "a page of HTML with status 404 proves that a record is gone";
+        CreateUnlooked = "create-unlooked" in "connectors/licensespring": "a create does not look for its key first";
+        CreateTwice = "create-twice" in "connectors/licensespring": "a create whose answer is lost is sent again";
+        MetadataReplaced = "metadata-replaced" in "connectors/licensespring": "what others keep in metadata is written over";
+    }
+
+    impl Bug {
+        /// The tests that catch it: those of its connector, or none where the simulation has to.
+        #[must_use]
+        pub fn tests(self) -> Option<&'static str> {
+            match self.place() {
+                "connectors/salesforce" => Some("connectors::salesforce::tests::teeth"),
+                "connectors/licensespring" => Some("connectors::licensespring::stories::teeth"),
+                _ => None,
+            }
+        }
     }
 
     thread_local! {
@@ -127,9 +173,14 @@ mod tests {
     #[test]
     fn each_bug_is_where_the_list_says() {
         for bug in Bug::ALL {
-            let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(bug.place()).with_extension("rs");
-            let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-            assert!(text.contains(&format!("seeded!({bug:?})")), "{} is not in {}", bug.as_str(), bug.place());
+            let place = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(bug.place());
+            let files = match std::fs::read_dir(&place) {
+                Ok(folder) => folder.map(|entry| entry.unwrap().path()).filter(|path| path.is_file()).collect(),
+                Err(_) => vec![place.with_extension("rs")],
+            };
+            let word = format!("seeded!({bug:?})");
+            let there = files.iter().any(|path| std::fs::read_to_string(path).is_ok_and(|text| text.contains(&word)));
+            assert!(there, "{} is not in {}", bug.as_str(), bug.place());
         }
     }
 }

@@ -88,7 +88,7 @@ fn teeth(args: &Args) -> ExitCode {
             return ExitCode::FAILURE;
         }
     }
-    ExitCode::from(u8::from(bites.iter().any(|b| b.caught.is_none())))
+    ExitCode::from(u8::from(bites.iter().any(|b| b.missed())))
 }
 
 fn tell(played: &lockstep::simulation::Played) -> ExitCode {

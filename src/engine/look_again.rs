@@ -88,7 +88,7 @@ impl Engine<'_> {
             }
         }
         if self.store.has_news(&mapping.object, Side::Platform)? {
-            self.store.wake_unmatched(&mapping.object)?;
+            self.store.wake_unmatched(&mapping.object, (self.clock)())?;
         }
         Ok(())
     }

@@ -155,6 +155,7 @@ pub fn at_rest(play: &Play) {
         let mut found = Vec::new();
         everybody_has_a_place(world, &memory, &mut found);
         nothing_is_there_twice(world, &memory, &mut found);
+        nothing_is_made_beside_its_twin(world, &memory, &mut found);
         every_write_has_one_outcome(world, &memory, &mut found);
         deletes_are_proved(world, &memory, &mut found);
         nothing_comes_back_unasked(world, &memory, &mut found);
@@ -204,6 +205,14 @@ fn everybody_has_a_place(world: &World, memory: &Memory, found: &mut Found) {
                     }
                 }
             }
+            // A link says that its record is gone on this side.
+            let gone = if side == Side::Salesforce { "deleted-in-salesforce" } else { "buried" };
+            for pair in memory.links.iter().filter(|p| p.kind == kind && p.state == gone) {
+                let lives = world.rec(side, kind, pair.id(side)).is_some_and(|r| r.life == Life::Live);
+                if lives && !memory.parked(kind, side, pair.id(side)) {
+                    found.push(("L1", format!("{side} {} lives, and its link says {gone}", pair.id(side))));
+                }
+            }
         }
     }
 }
@@ -237,6 +246,68 @@ fn nothing_is_there_twice(world: &World, memory: &Memory, found: &mut Found) {
             }
         }
     }
+}
+
+/// S4: nothing is made where its twin had stood, unlinked, since before the run began.
+fn nothing_is_made_beside_its_twin(world: &World, memory: &Memory, found: &mut Found) {
+    let linked: BTreeSet<&str> = memory
+        .intents
+        .values()
+        .filter(|i| matches!(i.verb.as_str(), "link" | "repoint"))
+        .flat_map(|i| [i.salesforce.as_deref(), i.platform.as_deref()])
+        .flatten()
+        .collect();
+    for made in world.history.iter().filter(|h| h.what == What::Created && matches!(h.actor, Actor::Daemon { .. })) {
+        let Some(run) = world.runs.iter().find(|r| !r.lied && r.from <= made.at && made.at <= r.to) else { continue };
+        let Some(key) = said(world, made.side, made.kind, &made.id, planted(made.side), u64::MAX).and_then(|(_, v)| v.as_text()) else {
+            continue;
+        };
+        let source = key.rsplit('-').next().unwrap_or(key);
+        let own = said(world, made.side.other(), made.kind, source, field_on(made.side.other(), 0), made.at);
+        let Some((_, name)) = own.filter(|(at, _)| *at <= run.from) else { continue };
+        let free = |h: &&Happened| {
+            h.side == made.side
+                && h.kind == made.kind
+                && h.what == What::Created
+                && h.actor == Actor::User
+                && h.at <= run.from
+                && !linked.contains(h.id.as_str())
+        };
+        for twin in world.history.iter().filter(free) {
+            let named = said(world, made.side, made.kind, &twin.id, field_on(made.side, 0), made.at);
+            let same = named.is_some_and(|(at, n)| at <= run.from && alike(n, name));
+            let partner = said(world, made.side, made.kind, &twin.id, planted(made.side), made.at).is_some()
+                || world.history.iter().any(|h| {
+                    h.at < made.at
+                        && h.side != made.side
+                        && matches!(&h.what, What::Set { field, value } if field == planted(h.side)
+                            && value.as_text().is_some_and(|v| v.rsplit('-').next() == Some(&twin.id)))
+                });
+            // Another record's link moves to it: it has a partner of its own.
+            let survivor = world.history.iter().any(|h| h.at < made.at && h.what == What::MergedInto(twin.id.clone()));
+            if same && !partner && !survivor && lived(world, twin, run.from) && lived(world, twin, made.at) {
+                found.push(("S4", format!("{} {} was made of {source} beside {}, which has the same name", made.side, made.id, twin.id)));
+            }
+        }
+    }
+}
+
+/// What a field was last set to before that moment, and when.
+fn said<'a>(world: &'a World, side: Side, kind: Kind, id: &str, field: &str, before: u64) -> Option<(u64, &'a Value)> {
+    world.history.iter().rev().filter(|h| h.at < before && h.side == side && h.kind == kind && h.id == id).find_map(|h| match &h.what {
+        What::Set { field: set, value } if set == field => Some((h.at, value)),
+        _ => None,
+    })
+}
+
+/// Whether the record that came into being then was alive at that moment.
+fn lived(world: &World, born: &Happened, at: u64) -> bool {
+    let own = world.history.iter().filter(|h| h.at <= at && h.side == born.side && h.kind == born.kind && h.id == born.id);
+    own.fold(false, |alive, h| match h.what {
+        What::Created | What::Undeleted => true,
+        What::Deleted | What::MergedInto(_) => false,
+        What::Set { .. } => alive,
+    })
 }
 
 /// S11: a write that reached a side is one intent that is done.
@@ -358,7 +429,7 @@ fn the_guard_holds(world: &World, found: &mut Found) {
                 .history
                 .iter()
                 .filter(|h| h.kind == kind && h.side == side && h.what == What::Deleted && matches!(h.actor, Actor::Daemon { .. }))
-                .filter_map(|h| world.unasked_runs.iter().find(|r| r.from <= h.at && h.at <= r.to).map(|r| (h.at, r.when)))
+                .filter_map(|h| world.runs.iter().find(|r| !r.asked && r.from <= h.at && h.at <= r.to).map(|r| (h.at, r.when)))
                 .collect();
             for pair in deletes.windows(2) {
                 if pair[1].1 - pair[0].1 < 80_000 {

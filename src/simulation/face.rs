@@ -312,10 +312,12 @@ fn schema(world: &World, side: Side, kind: Kind) -> Schema {
 
 fn record(world: &World, side: Side, kind: Kind, id: &str, rec: &Rec, wanted: &[String]) -> Record {
     let shown = |name: &str| wanted.iter().any(|w| w == name) && !world.hidden.contains(&(side, kind, name));
+    let day = rec.stamp - rec.stamp.rem_euclid(86_400);
+    let stamp = if world.settings.coarse && side == Side::Platform { day } else { rec.stamp };
     Record {
         id: id.into(),
         fields: rec.fields.iter().filter(|(name, _)| shown(name)).map(|(n, v)| (n.clone(), v.clone())).collect(),
-        stamp: DateTime::from_timestamp(rec.stamp, 0).map(|t| t.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)),
+        stamp: DateTime::from_timestamp(stamp, 0).map(|t| t.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)),
         life: rec.life.clone(),
         partial: Vec::new(),
     }

@@ -39,6 +39,8 @@ pub struct Play {
     pub store: Store,
     pub rules: Rules,
     limits: Limits,
+    /// No run yet: somebody looks at the first one.
+    first: bool,
     played: Played,
 }
 
@@ -65,6 +67,7 @@ pub async fn play(script: &Script, tell: bool) -> Played {
         store,
         rules: rules(&script.rules),
         limits: limits(script.rules.tight),
+        first: true,
         played: Played::default(),
     };
     play.whole(script).await;
@@ -87,10 +90,9 @@ impl Play {
     }
 
     async fn whole(&mut self, script: &Script) {
-        let mut first = true;
         for step in &script.steps {
             match step {
-                Step::Edit(edit) if script.rules.filled || !first => self.world(|w| w.edit(*edit)),
+                Step::Edit(edit) if script.rules.filled || !self.first => self.world(|w| w.edit(*edit)),
                 // An empty platform: before the first run people work in Salesforce only.
                 Step::Edit(edit) => self.world(|w| {
                     if !edit.on_platform() {
@@ -99,17 +101,17 @@ impl Play {
                 }),
                 Step::Wait(seconds) => self.world(|w| w.pass(i64::from(*seconds))),
                 Step::Run { full, events } => {
-                    let approve = std::mem::take(&mut first);
+                    let approve = std::mem::take(&mut self.first);
                     self.run(*full, approve, events).await;
                     self.world(|w| w.pass(900));
                 }
             }
         }
-        self.quiet(script).await;
+        self.quiet().await;
     }
 
     /// The faults stop. Everything comes right within three runs, and then nothing moves any more.
-    async fn quiet(&mut self, script: &Script) {
+    async fn quiet(&mut self) {
         self.world(|w| {
             w.heal();
             if let Some(until) = w.last_pending() {
@@ -117,16 +119,21 @@ impl Play {
                 w.pass(seconds);
             }
         });
-        // What the lookback cannot reach is for the census or a full re-sync to find.
-        let late = script.steps.iter().any(|s| match s {
-            Step::Edit(e) => e.needs_whole(),
-            Step::Run { events, .. } => events.iter().any(|(_, e)| matches!(e, Event::Edit(e) if e.needs_whole())),
-            Step::Wait(_) => false,
-        });
+        // What a delta cannot show is for the census or a full re-sync to find.
+        let late = self.world(|w| w.needs_whole());
         let mut last = None;
-        for n in 0..3 {
+        // A person looks from the first hold on, and only then: what comes right must come right unasked.
+        let (mut left, mut asked) = (3, false);
+        let mut full = late;
+        while left > 0 {
             self.world(|w| w.pass(90_000));
-            last = self.run(late && n == 0, true, &[]).await;
+            let held = self.first || self.store.held_count().unwrap_or(0) > 0;
+            if held && !asked {
+                (left, asked) = (3, true);
+            }
+            self.first = false;
+            last = self.run(std::mem::take(&mut full), asked, &[]).await;
+            left -= 1;
         }
         check::at_rest(self);
         self.world(|w| w.pass(900));
@@ -180,9 +187,7 @@ impl Play {
         self.played.runs += 1;
         let (from, when) = self.world(|w| (w.tick, w.now));
         let ended = self.engine_run(full, approve, &stop).await;
-        if !approve {
-            self.world(|w| w.unasked_runs.push(super::world::Unasked { from, to: w.tick, when }));
-        }
+        self.world(|w| w.runs.push(super::world::Ran { from, to: w.tick, when, asked: approve, lied: std::mem::take(&mut w.lied) }));
         self.world(|w| {
             w.events.clear();
             w.call = 0;

@@ -67,6 +67,16 @@ pub const REGRESSIONS: &[Regression] = &[
         bug: Bug::UnseenIsThere,
         script: r#"{"seed":1637,"rules":{"conflict":"salesforce","merge":"field","drift":"ignore","create":"to-platform","on_salesforce_delete":"report","on_platform_delete":"delete","fill_blanks":false,"filled":false,"trigger":false,"lowers":false,"answers":true,"tight":false},"steps":[{"Edit":{"Create":{"side":"salesforce","kind":"Account","twin":false}}},{"Run":{"full":false,"events":[]}},{"Edit":{"Delete":{"side":"platform","kind":"Account","who":2}}},{"Edit":{"Create":{"side":"salesforce","kind":"Account","twin":false}}},{"Edit":{"Purge":{"kind":"Account","who":2}}}]}"#,
     },
+    Regression {
+        what: "a platform record that two parked Salesforce records want was edited, looked at without them, and made a third time",
+        bug: Bug::ClaimForgotten,
+        script: r#"{"seed":228,"rules":{"conflict":"salesforce","merge":"field","drift":"ignore","create":"both","on_salesforce_delete":"delete","on_platform_delete":"keep","fill_blanks":false,"filled":true,"trigger":false,"lowers":false,"answers":true,"tight":false,"coarse":false},"steps":[{"Edit":{"Create":{"side":"platform","kind":"Account","twin":true}}},{"Edit":{"Create":{"side":"salesforce","kind":"Account","twin":true}}},{"Edit":{"Create":{"side":"salesforce","kind":"Account","twin":true}}},{"Run":{"full":false,"events":[]}},{"Run":{"full":false,"events":[]}},{"Edit":{"Set":{"side":"platform","kind":"Account","who":2,"field":1,"how":"Token"}}},{"Run":{"full":false,"events":[]}}]}"#,
+    },
+    Regression {
+        what: "a change that was not carried out, of a pair with an open clash in another field, was never planned again",
+        bug: Bug::FailedIsLeft,
+        script: r#"{"seed":411,"rules":{"conflict":"manual","merge":"field","drift":"ignore","create":"both","on_salesforce_delete":"delete","on_platform_delete":"keep","fill_blanks":false,"filled":true,"trigger":false,"lowers":false,"answers":true,"tight":false,"coarse":false},"steps":[{"Edit":{"Create":{"side":"salesforce","kind":"Account","twin":false}}},{"Run":{"full":false,"events":[]}},{"Edit":{"Set":{"side":"salesforce","kind":"Account","who":255,"field":3,"how":"Token"}}},{"Edit":{"Create":{"side":"salesforce","kind":"Account","twin":false}}},{"Run":{"full":false,"events":[[0,{"Aimed":{"side":"platform","op":"Create","trouble":{"Edit":{"Set":{"side":"platform","kind":"Account","who":254,"field":3,"how":"Token"}}}}}]]}},{"Edit":{"Set":{"side":"platform","kind":"Account","who":0,"field":1,"how":"Token"}}},{"Run":{"full":false,"events":[[0,{"Aimed":{"side":"salesforce","op":"Get","trouble":"CrashAfter"}}]]}}]}"#,
+    },
 ];
 
 #[cfg(test)]

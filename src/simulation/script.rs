@@ -2,6 +2,7 @@
 //! kept as a line of JSON when it found a defect.
 
 use super::dice::Dice;
+use super::stories;
 use crate::record::Side;
 use crate::rules::{Conflict, Create, Drift, Merge, OnPlatformDelete, OnSalesforceDelete};
 use serde::{Deserialize, Serialize};
@@ -33,6 +34,9 @@ pub struct Settings {
     pub answers: bool,
     /// The guard's limits are small enough to be met.
     pub tight: bool,
+    /// The platform's stamps tell the day, and no time of it.
+    #[serde(default)]
+    pub coarse: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -42,7 +46,8 @@ pub enum Step {
     Wait(u32),
 }
 
-/// Records are named by their place among those that live, so that a step still means something when others are cut out.
+/// Records are named by their place among those that live, so that a step still means something when others are cut out;
+/// high numbers count from the newest back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Edit {
     Create {
@@ -110,12 +115,6 @@ impl Edit {
             self,
             Self::Create { side: Side::Platform, .. } | Self::Set { side: Side::Platform, .. } | Self::Delete { side: Side::Platform, .. }
         )
-    }
-
-    /// What a delta cannot show: a commit older than the lookback, a field that may be read again.
-    #[must_use]
-    pub const fn needs_whole(self) -> bool {
-        matches!(self, Self::Late { .. } | Self::Hide { .. })
     }
 }
 
@@ -210,6 +209,8 @@ pub enum Trouble {
     CrashBefore,
     CrashAfter,
     Stop,
+    /// Somebody edits right before this call; after it, if it writes.
+    Edit(Edit),
 }
 
 macro_rules! words {
@@ -260,14 +261,17 @@ impl Script {
         let mut dice = Dice::new(seed);
         let mut rules = settings(&mut dice);
         let mut steps = Vec::new();
+        if dice.chance(8) {
+            stories::too_many(&mut dice, &mut rules, &mut steps);
+        }
         for _ in 0..dice.roll(4) + 1 {
             steps.push(Step::Edit(edit(&mut dice)));
         }
         for _ in 0..dice.roll(4) + 2 {
-            if dice.chance(50) {
-                aim(&mut dice, &mut rules, &mut steps);
-            } else {
-                steps.push(Step::Run { full: dice.chance(10), events: events(&mut dice) });
+            match dice.roll(10) {
+                0..=3 => aim(&mut dice, &mut rules, &mut steps),
+                4..=6 => stories::story(&mut dice, &mut rules, &mut steps),
+                _ => steps.push(Step::Run { full: dice.chance(10), events: events(&mut dice) }),
             }
             for _ in 0..dice.roll(5) {
                 steps.push(Step::Edit(edit(&mut dice)));
@@ -368,6 +372,7 @@ fn settings(dice: &mut Dice) -> Settings {
         lowers: dice.chance(25),
         answers: dice.chance(80),
         tight: dice.chance(10),
+        coarse: dice.chance(15),
     }
 }
 

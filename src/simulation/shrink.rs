@@ -60,6 +60,7 @@ fn smaller(script: &Script) -> Vec<Script> {
         Settings { lowers: false, ..s },
         Settings { answers: true, ..s },
         Settings { tight: false, ..s },
+        Settings { coarse: false, ..s },
         Settings { fill_blanks: false, ..s },
         Settings { merge: Merge::Field, ..s },
         Settings { drift: Drift::Ignore, ..s },

@@ -17,6 +17,16 @@ pub struct Bite {
     pub what: &'static str,
     /// Schedules until something broke, and which rules; `None`: nothing did.
     pub caught: Option<(u64, Vec<String>)>,
+    /// Where it lies below the connectors' seam, the tests that catch it.
+    pub tests: Option<&'static str>,
+}
+
+impl Bite {
+    /// Nothing catches it.
+    #[must_use]
+    pub const fn missed(&self) -> bool {
+        self.caught.is_none() && self.tests.is_none()
+    }
 }
 
 /// Every bug, on so many threads, in the order of the list; each is said as it is done.
@@ -41,6 +51,7 @@ pub fn bites(threads: usize, most: u64) -> Vec<Bite> {
 }
 
 fn bite(bug: Bug, most: u64) -> Bite {
+    let most = if bug.tests().is_some() { 0 } else { most };
     let caught = (1..=most).find_map(|seed| {
         let script = Script::of(seed);
         let rules = with(bug, || rules_broken(&play_alone(&script, false)));
@@ -48,7 +59,7 @@ fn bite(bug: Bug, most: u64) -> Bite {
         let its = !rules.is_empty() && play_alone(&script, false).broken.is_empty();
         its.then(|| (seed, rules.into_iter().collect()))
     });
-    Bite { bug: bug.as_str(), place: bug.place(), what: bug.what(), caught }
+    Bite { bug: bug.as_str(), place: bug.place(), what: bug.what(), caught, tests: bug.tests() }
 }
 
 /// Where the table stands.
@@ -62,9 +73,10 @@ const END: &str = "<!-- to here -->\n";
 pub fn table(bites: &[Bite]) -> String {
     let mut out = String::from("| bug | where | what is wrong | caught after | by |\n|---|---|---|---|---|\n");
     for bite in bites {
-        let (after, by) = match &bite.caught {
-            Some((seed, rules)) => (seed.to_string(), rules.join(", ")),
-            None => ("not caught".to_owned(), String::new()),
+        let (after, by) = match (&bite.caught, bite.tests) {
+            (Some((seed, rules)), _) => (seed.to_string(), rules.join(", ")),
+            (None, Some(tests)) => ("a test".to_owned(), format!("`{tests}`")),
+            (None, None) => ("not caught".to_owned(), String::new()),
         };
         out.push_str(&format!("| {} | `{}` | {} | {after} | {by} |\n", bite.bug, bite.place, bite.what));
     }
@@ -107,12 +119,23 @@ mod tests {
         std::fs::write(path, text).unwrap();
     }
 
+    /// Every bug below the seam has its check in the tests of its connector.
+    #[test]
+    fn every_bug_of_a_connector_has_its_check() {
+        let checks =
+            [include_str!("../connectors/salesforce/tests/teeth.rs"), include_str!("../connectors/licensespring/stories/teeth.rs")];
+        for bug in Bug::ALL.iter().filter(|b| b.tests().is_some()) {
+            let named = format!("bites(Bug::{bug:?},");
+            assert!(checks.iter().any(|text| text.contains(&named)), "no test switches {} on", bug.as_str());
+        }
+    }
+
     /// Every bug of the list is caught by the schedule that the docs name, which is clean without it.
     #[test]
     fn every_seeded_bug_is_caught_as_the_docs_say() {
         let text = std::fs::read_to_string(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(DOC)).unwrap();
         let claimed = claimed(&text);
-        assert!(claimed.len() >= 34, "{DOC} has {} bugs: run `simulate --teeth --write {DOC}`", claimed.len());
+        assert!(claimed.len() >= 45, "{DOC} has {} bugs: run `simulate --teeth --write {DOC}`", claimed.len());
         for (name, seed) in &claimed {
             let bug = Bug::ALL.iter().find(|b| b.as_str() == name).unwrap_or_else(|| panic!("there is no seeded bug {name}"));
             let script = Script::of(*seed);

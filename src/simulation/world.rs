@@ -9,6 +9,10 @@ use std::fmt::Write as _;
 /// The clock of every schedule starts here.
 pub const START: i64 = 1_767_225_600;
 
+/// The record that was born last, and the one before it, where a place among the living is asked for.
+pub const NEWEST: u8 = u8::MAX;
+pub const BEFORE_NEWEST: u8 = u8::MAX - 1;
+
 /// How far back the simulated Salesforce reads before its watermark.
 pub const LOOKBACK: i64 = 600;
 
@@ -65,10 +69,14 @@ pub enum What {
 }
 
 /// A run from its first tick to its last, and when it began.
-pub struct Unasked {
+pub struct Ran {
     pub from: u64,
     pub to: u64,
     pub when: i64,
+    /// Somebody had said yes to everything.
+    pub asked: bool,
+    /// A reading of it looked complete and was not.
+    pub lied: bool,
 }
 
 /// An order to the world that is carried out later than it was given.
@@ -100,8 +108,9 @@ pub struct World {
     pub user_edits: u64,
     /// When somebody asked for everything.
     pub full_runs: Vec<u64>,
-    /// Runs in which nobody had said yes to everything.
-    pub unasked_runs: Vec<Unasked>,
+    pub runs: Vec<Ran>,
+    /// A reading of this run looked complete and was not.
+    pub lied: bool,
     pub trace: xxhash_rust::xxh3::Xxh3,
     /// Every line of the trace, where somebody wants to read it.
     pub story: Option<Vec<String>>,
@@ -171,7 +180,8 @@ impl World {
             cells: BTreeMap::new(),
             user_edits: 0,
             full_runs: Vec::new(),
-            unasked_runs: Vec::new(),
+            runs: Vec::new(),
+            lied: false,
             trace: xxhash_rust::xxh3::Xxh3::new(),
             story: tell.then(Vec::new),
             counter: 0,
@@ -254,6 +264,12 @@ impl World {
     #[must_use]
     pub fn last_pending(&self) -> Option<i64> {
         Kind::ALL.into_iter().flat_map(|k| self.sides.salesforce[&k].values()).filter_map(|r| r.pending.as_ref()).map(|p| p.until).max()
+    }
+
+    /// Something happened that a delta cannot show: a commit older than the lookback, a field that may be read again.
+    #[must_use]
+    pub fn needs_whole(&self) -> bool {
+        !self.ever_hidden.is_empty() || self.cells.keys().any(|c| c.fault == "late-commit-beyond-the-lookback")
     }
 
     // ------------------------------------------------------------------ writing, whoever does it
@@ -443,16 +459,16 @@ impl World {
         }
     }
 
-    /// The `who`-th of the living, in the order they were born.
+    /// The `who`-th of the living, in the order they were born, or counted from the newest back.
     fn living(&self, side: Side, kind: Kind, who: u8) -> Option<String> {
         let mut alive: Vec<(u64, &String)> =
             self.table(side, kind).iter().filter(|(_, r)| r.life == Life::Live).map(|(id, r)| (r.born, id)).collect();
         alive.sort();
-        if alive.is_empty() { None } else { Some(alive[usize::from(who) % alive.len()].1.clone()) }
+        place(who, alive.len()).map(|at| alive[at].1.clone())
     }
 
     fn person_creates(&mut self, side: Side, kind: Kind, twin: bool) {
-        let name = match (twin, self.living(side.other(), kind, 0)) {
+        let name = match (twin, self.living(side.other(), kind, NEWEST)) {
             // Somebody types into the second system what already stands in the first.
             (true, Some(other)) => self.rec(side.other(), kind, &other).and_then(|r| r.fields.get(field_on(side.other(), 0)).cloned()),
             _ => None,
@@ -513,10 +529,8 @@ impl World {
             .map(|(id, r)| (r.born, id.clone()))
             .collect();
         dead.sort();
-        if dead.is_empty() {
-            return;
-        }
-        let id = dead.swap_remove(usize::from(who) % dead.len()).1;
+        let Some(at) = place(who, dead.len()) else { return };
+        let id = dead.swap_remove(at).1;
         let account =
             self.rec(Side::Salesforce, kind, &id).and_then(|r| r.fields.get("AccountId")).and_then(Value::as_text).map(str::to_owned);
         if kind == Kind::Contact
@@ -627,6 +641,7 @@ impl World {
 
     /// A fault bit at this call.
     pub fn hit(&mut self, fault: FaultWord, side: Side, op: &'static str) {
+        self.lied |= matches!(fault, FaultWord::Skips | FaultWord::Empty);
         self.count(fault.as_str(), side.as_str(), op);
         self.tell(&format!("  fault {}", fault.as_str()));
     }
@@ -654,6 +669,18 @@ impl World {
     }
 }
 
+/// Where `who` is among so many.
+fn place(who: u8, of: usize) -> Option<usize> {
+    let back = usize::from(NEWEST - who);
+    if of == 0 {
+        None
+    } else if back < 8 {
+        Some(of - 1 - back % of)
+    } else {
+        Some(usize::from(who) % of)
+    }
+}
+
 fn unaimed(event: Event) -> Event {
     let Event::Aimed { trouble, .. } = event else { return event };
     match trouble {
@@ -661,6 +688,7 @@ fn unaimed(event: Event) -> Event {
         Trouble::CrashBefore => Event::CrashAtCall { after: false },
         Trouble::CrashAfter => Event::CrashAtCall { after: true },
         Trouble::Stop => Event::Stop,
+        Trouble::Edit(edit) => Event::Edit(edit),
     }
 }
 

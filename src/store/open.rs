@@ -1,7 +1,7 @@
 //! Opening the file: directory and modes, pragmas, numbered migrations, refusal of what is newer, damaged or not ours.
 
 use anyhow::Context;
-use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, config::DbConfig};
 use std::{
     fs,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
@@ -214,6 +214,9 @@ fn pragmas(c: &Connection) -> rusqlite::Result<()> {
     c.pragma_update(None, "trusted_schema", "OFF")?;
     c.pragma_update(None, "cache_size", -16_000)?;
     c.pragma_update(None, "temp_store", "FILE")?;
+    // No plan depends on the values that are bound. SQLite would otherwise look at each new one and prepare every statement
+    // that might use a partial index (all that ask the journal) anew: a third of the time of a small run.
+    c.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     c.set_prepared_statement_cache_capacity(512);
     Ok(())
 }
@@ -429,6 +432,20 @@ mod tests {
             assert!(plan.contains("COVERING INDEX intent_settled") && plan.contains("INDEX intent_failed"), "{view}: {plan}");
             assert!(!plan.lines().any(|line| line.trim() == "SCAN intent"), "{view}: {plan}");
         }
+    }
+
+    /// Of a journal of any size: preparing costs more than asking.
+    #[test]
+    fn a_statement_is_prepared_once_whatever_is_bound() {
+        let store = Store::in_memory().unwrap();
+        let c = store.lock();
+        let sql = "SELECT id FROM intent WHERE object = ?1 AND side = ?2 AND verb = ?3 AND state = 'planned'";
+        let mut statement = c.prepare(sql).unwrap();
+        for object in ["account", "contact", "order"] {
+            let ids = statement.query_map([object, "platform", "create"], |r| r.get::<_, i64>(0)).unwrap();
+            assert_eq!(ids.count(), 0);
+        }
+        assert_eq!(statement.get_status(rusqlite::StatementStatus::RePrepare), 0);
     }
 
     #[test]

@@ -73,16 +73,19 @@ fn settle_one(
         }
         Outcome::Rejected { code, message, fields } => {
             sum.rejected += 1;
+            look_again(tx, intent)?;
             let field = (!fields.is_empty()).then(|| fields.join(", "));
             super::quarantine::put(tx, run, intent, code, message, field.as_deref(), now)?;
             close(tx, intent, IntentState::Rejected, None, Some((code, message)), &[], now)
         }
         Outcome::Failed { code, message } => {
             sum.failed += 1;
+            look_again(tx, intent)?;
             close(tx, intent, IntentState::Dropped, None, Some((code, message)), &[], now)
         }
         Outcome::Missing => {
             sum.failed += 1;
+            look_again(tx, intent)?;
             if let Some(id) = id_of(intent, intent.side, outcome) {
                 tx.run(
                     "INSERT OR IGNORE INTO suspect VALUES (?1, ?2, ?3, ?4, ?5)",
@@ -96,6 +99,17 @@ fn settle_one(
             close(tx, intent, IntentState::Unknown, None, Some(("unknown-outcome", message)), &[], now)
         }
     }
+}
+
+/// What was not done is planned again, also where the pair was left, or waits, because of another of its fields.
+fn look_again(tx: &Transaction<'_>, intent: &Intent) -> rusqlite::Result<()> {
+    for side in Side::BOTH.into_iter().filter(|_| !intent.tells() && !seeded!(FailedIsLeft)) {
+        if let Some(id) = side_id(intent, side) {
+            tx.prepare_cached("UPDATE staged SET dirty = 1 WHERE object = ?1 AND side = ?2 AND id = ?3 AND dirty <> 1")?
+                .execute(params![intent.object, side.as_str(), id.as_str()])?;
+        }
+    }
+    Ok(())
 }
 
 /// S15: a side that holds something else than it was sent (trimmed, rounded, changed by its own automation) is named. Its

@@ -1,6 +1,6 @@
 //! Whether the file makes sense as a whole: what must hold after any crash, whatever the last thing was that it was told.
 
-use super::{Store, links::count};
+use super::{Cached, Store, links::count};
 
 impl Store {
     /// What is wrong with the file; nothing, if all is well. SQLite's own checks and ours: base ⇔ link ⇔ intent.
@@ -35,11 +35,11 @@ impl Store {
         ];
         self.read(|c| {
             let mut wrong = Vec::new();
-            let verdict: String = c.query_row("PRAGMA integrity_check(1)", [], |r| r.get(0))?;
+            let verdict: String = c.one("PRAGMA integrity_check(1)", [], |r| r.get(0))?;
             if verdict != "ok" {
                 wrong.push(format!("SQLite: {verdict}"));
             }
-            let mut keys = c.prepare("PRAGMA foreign_key_check")?;
+            let mut keys = c.prepare_cached("PRAGMA foreign_key_check")?;
             for table in keys.query_map([], |r| r.get::<_, String>(0))? {
                 wrong.push(format!("a row of {} points nowhere", table?));
             }
@@ -54,7 +54,7 @@ impl Store {
 
     /// Links whose platform record is gone for good.
     pub fn tombstones(&self, object: &str) -> anyhow::Result<usize> {
-        self.read(|c| c.query_row("SELECT count(*) FROM link WHERE object = ?1 AND state = 'buried'", [object], |r| r.get(0)))
+        self.read(|c| c.one("SELECT count(*) FROM link WHERE object = ?1 AND state = 'buried'", [object], |r| r.get(0)))
             .map(|n: i64| usize::try_from(count(n)).unwrap_or(usize::MAX))
     }
 }

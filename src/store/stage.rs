@@ -129,8 +129,17 @@ impl Store {
     }
 
     /// Salesforce records without a partner are looked at again: the platform showed something new.
-    pub fn wake_unmatched(&self, object: &str) -> anyhow::Result<()> {
+    pub fn wake_unmatched(&self, object: &str, now: DateTime<Utc>) -> anyhow::Result<()> {
         self.write(|tx| {
+            if !seeded!(ClaimForgotten) {
+                // Several that want one record are asked again with it: looked at alone, it would pass for new.
+                tx.run(
+                    "UPDATE quarantine SET next_try_at = since WHERE object = ?1 AND side = 'salesforce' AND code = 'ambiguous' AND next_try_at > ?2
+                     AND EXISTS (SELECT 1 FROM staged s WHERE s.object = ?1 AND s.side = 'platform' AND s.dirty = 1 AND NOT EXISTS
+                       (SELECT 1 FROM quarantine q WHERE q.object = s.object AND q.side = s.side AND q.id = s.id AND q.hash = s.hash AND q.next_try_at > ?2))",
+                    params![object, stamp(now)],
+                )?;
+            }
             tx.run(
                 "UPDATE staged SET dirty = 1 WHERE object = ?1 AND side = 'salesforce' AND dirty = 0
                  AND situation IN ('new-in-salesforce', 'before-provision-from')",

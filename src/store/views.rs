@@ -26,7 +26,7 @@ impl Store {
     /// A view with a bound on its rows; `filter` is SQL of ours with `?1` for `value`.
     pub fn view(&self, name: &str, filter: &str, value: &str, limit: u32) -> anyhow::Result<Table> {
         self.read(|c| {
-            let mut statement = c.prepare(&format!("SELECT * FROM {name} WHERE {filter} LIMIT {limit}"))?;
+            let mut statement = c.prepare_cached(&format!("SELECT * FROM {name} WHERE {filter} LIMIT {limit}"))?;
             let columns = statement.column_names().map(str::to_owned).collect::<Vec<_>>();
             let width = columns.len();
             let bound = if filter.contains("?1") { vec![value.to_owned()] } else { vec![] };

@@ -11,6 +11,7 @@ use super::refusal::Refusal;
 use super::row::{at_path, metadata};
 use super::wire::Trouble;
 use crate::connectors::ResourceSpec;
+use crate::seeded::seeded;
 use reqwest::Method;
 use serde_json::{Value as J, json};
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -41,6 +42,9 @@ impl LicenseSpring {
         let Some(mut map) = metadata(row) else {
             return Err(Refusal::new("metadata-shape", "the record's metadata cannot be read, so it is not overwritten", &["metadata"]));
         };
+        if seeded!(MetadataReplaced) {
+            map.clear();
+        }
         for (path, value) in changes {
             put(&mut map, path, value.clone())?;
         }

@@ -11,6 +11,8 @@ use serde_json::{Value as J, json};
 use std::collections::BTreeSet;
 use tokio::sync::mpsc;
 
+mod teeth;
+
 const SF: &str = "003A0000012abcDQAQ";
 
 pub(super) fn world() -> World {

@@ -7,6 +7,7 @@ use crate::connectors::http::{
     Answer, Bucket, Counted, Counters, Http, RESEND_WAIT_MAX_S, Reply, base_url, retry_reply, secret_header, write_once,
 };
 use crate::connectors::{Calls, Fault, FaultKind};
+use crate::seeded::seeded;
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue};
 use reqwest::{Method, Url};
 use secrecy::{ExposeSecret, SecretString};
@@ -169,6 +170,7 @@ impl Wire {
             403 if html => fault(FaultKind::BackOff, "a page of HTML refuses the call (status 403)".to_owned()).map_err(patient),
             401 | 403 => Err(Trouble::Denied(self.refusal(status, &answer))),
             // Only the vendor's own "not found" says anything about a record.
+            404 if seeded!(ProxyIsBelieved) => Err(Trouble::Missing),
             404 => match answer.must_look_like_json() {
                 Ok(()) => Err(Trouble::Missing),
                 Err(f) => Err(Trouble::Fault(f)),

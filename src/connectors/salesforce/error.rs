@@ -4,6 +4,7 @@
 
 use crate::connectors::http::Answer;
 use crate::connectors::{Fault, FaultKind};
+use crate::seeded::seeded;
 use serde::Deserialize;
 
 /// One complaint: `errorCode` in REST bodies, `statusCode` in the rows of a collection.
@@ -151,7 +152,7 @@ fn bare(status: u16, doing: Doing) -> FaultKind {
     match status {
         401 => FaultKind::Credentials,
         406 | 420 | 429 => FaultKind::BackOff,
-        408 | 500.. if doing == Doing::Write => FaultKind::Unknown,
+        408 | 500.. if doing == Doing::Write && !seeded!(LostIsUndone) => FaultKind::Unknown,
         408 | 500.. => FaultKind::Retry,
         409 | 412 => FaultKind::Record,
         400..500 => FaultKind::Setup,

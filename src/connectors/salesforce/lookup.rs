@@ -7,6 +7,7 @@ use super::{Salesforce, soql};
 use crate::connectors::http::Counted;
 use crate::connectors::{Fault, FaultKind, Fetched};
 use crate::record::{Life, Record, RecordId, SalesforceId, Value, coerce};
+use crate::seeded::seeded;
 use bytes::Bytes;
 use serde_json::value::RawValue;
 use std::collections::{BTreeMap, BTreeSet};
@@ -143,7 +144,7 @@ impl Paging {
         self.received += page.records.len() as u64;
         let truncated = |why: String| Fault::new(FaultKind::Answer, "truncated", why);
         if page.done {
-            if self.received < total {
+            if self.received < total && !seeded!(ShortIsWhole) {
                 return Err(truncated(format!("the query was said to be done after {} of {total} rows", self.received)));
             }
             return Ok(None);

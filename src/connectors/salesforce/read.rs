@@ -11,6 +11,7 @@ use super::{Salesforce, describe::Described, soql};
 use crate::connectors::http::Counted;
 use crate::connectors::{Ask, Fault, FaultKind, Page, Polled, ReadEnd};
 use crate::record::{Record, RecordId};
+use crate::seeded::seeded;
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::BTreeSet;
@@ -30,6 +31,7 @@ impl Salesforce {
         self.wire.session().await?;
         self.describes.fresh(&self.wire, &described_by(asks)).await?;
         let safe_end = self.wire.clock.newest()?;
+        let safe_end = if seeded!(OwnClock) { Utc::now() } else { safe_end };
         let mut ends: Vec<Option<Result<ReadEnd, Fault>>> = asks.iter().map(|_| None).collect();
         let mut walks = Vec::new();
         for (i, ask) in asks.iter().enumerate() {
@@ -102,7 +104,10 @@ impl Salesforce {
             if !page.records.is_empty() {
                 restarts = 0;
             }
-            let records = walk.take(&page)?;
+            let mut records = walk.take(&page)?;
+            if page.done && paging.received > 0 && seeded!(LastPageDropped) {
+                records.clear();
+            }
             self.hand_over(&walk, records, pages).await?;
             answer = match paging.next(&page)? {
                 Some(url) => self.next_page(&url, Counted::Data).await,
@@ -182,6 +187,7 @@ impl<'a> Walk<'a> {
             return Err(Fault::new(FaultKind::Setup, "no-stamp", why));
         }
         let attach_lines = lines.is_none() && orders::with_lines(&ask.resource, &ask.fields);
+        let lookback = if seeded!(NoOverlap) { TimeDelta::zero() } else { lookback };
         let span = since.map_or(Span::Everything, |since| Span::Window { from: since - lookback, to: None });
         // Never back by itself, whatever the clocks say.
         let watermark = soql::instant(since.map_or(safe_end, |since| since.max(safe_end)));
@@ -205,6 +211,9 @@ impl<'a> Walk<'a> {
                 conditions.push(window("SystemModstamp", from, to));
                 conditions.extend(after.and_then(|(id, stamp)| {
                     let stamp = soql::instant(stamp?);
+                    if seeded!(SecondSkipped) {
+                        return Some(format!("SystemModstamp > {stamp}"));
+                    }
                     Some(format!("((SystemModstamp = {stamp} AND Id > {id}) OR SystemModstamp > {stamp})"))
                 }));
                 (self.shape.columns(), self.ask.resource.as_str(), "SystemModstamp, Id")
@@ -223,7 +232,7 @@ impl<'a> Walk<'a> {
         if let Some(limit) = self.limit {
             soql = format!("{soql} LIMIT {limit}");
         }
-        Query { soql, with_deleted: true }
+        Query { soql, with_deleted: !seeded!(BinUnread) }
     }
 
     /// The records of a page that are whole.
@@ -318,9 +327,10 @@ fn described_by(asks: &[Ask]) -> Vec<String> {
 
 fn window(field: &str, from: DateTime<Utc>, to: Option<DateTime<Utc>>) -> String {
     let from = soql::instant(from);
+    let op = if seeded!(StrictWindow) { ">" } else { ">=" };
     match to {
-        None => format!("{field} >= {from}"),
-        Some(to) => format!("({field} >= {from} AND {field} < {})", soql::instant(to)),
+        None => format!("{field} {op} {from}"),
+        Some(to) => format!("({field} {op} {from} AND {field} < {})", soql::instant(to)),
     }
 }
 

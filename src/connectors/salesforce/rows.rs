@@ -4,6 +4,7 @@ use super::describe::Described;
 use super::soql;
 use crate::connectors::{Fault, FaultKind};
 use crate::record::{FieldType, Fields, Life, Record, RecordId, SalesforceId, Value, canonical};
+use crate::seeded::seeded;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::collections::{BTreeMap, HashMap};
@@ -107,6 +108,7 @@ impl Shape {
         let life = match (deleted, master) {
             (false, _) => Life::Live,
             (true, None) => Life::Deleted,
+            (true, Some(_)) if seeded!(MasterUnread) => Life::Deleted,
             (true, Some(master)) => Life::MergedInto(salesforce_id(&master)?),
         };
         let mut fields = Fields::new();

@@ -13,6 +13,8 @@ use serde_json::{Value as J, json};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+mod teeth;
+
 const ORG: &str = "00Dxx0000001gPFEAY";
 const CANARY: &str = "canary-secret";
 

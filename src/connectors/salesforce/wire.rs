@@ -7,6 +7,7 @@ use super::settings::Settings;
 use super::soql;
 use crate::connectors::http::{Answer, Counted, Counters, Http, USER_AGENT, retry_read};
 use crate::connectors::{Fault, FaultKind};
+use crate::seeded::seeded;
 use bytes::Bytes;
 use reqwest::{Method, StatusCode, Url};
 use serde::{Deserialize, Serialize};
@@ -174,7 +175,7 @@ impl Wire {
     fn within_budget(&self) -> Result<(), Fault> {
         let mut allowance = self.allowance.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(Allowance { used, max, told }) = allowance.as_mut() else { return Ok(()) };
-        if *used * 100 <= *max * (100 - self.reserve_percent) {
+        if *used * 100 <= *max * (100 - self.reserve_percent) || seeded!(ReserveSpent) {
             return Ok(());
         }
         if told.elapsed() >= PROBE_EVERY {

@@ -11,6 +11,7 @@ use super::{Salesforce, soql};
 use crate::connectors::{Fault, FaultKind, Fetched, http};
 use crate::plan::{Outcome, StepReport, Verb, Write};
 use crate::record::{Fields, Life, Record, RecordId, SalesforceId, Value, coerce};
+use crate::seeded::seeded;
 use backon::BackoffBuilder;
 use chrono::{DateTime, Utc};
 use reqwest::Method;
@@ -287,8 +288,9 @@ fn settle<'a>(batch: Batch<'a>, body: &[u8], sheet: &mut Sheet<'a>, queue: &mut 
     let mut rows = rows.into_iter();
     for job in batch.jobs {
         let outcome = match rows.next() {
+            None if seeded!(SilentIsDone) => done(&job, RowAnswer { id: None, success: true, errors: None, created: None }),
             None => Outcome::Unknown { message: "the answer to the collection has fewer rows than were sent".to_owned() },
-            Some(row) if row.success => done(&job, row),
+            Some(row) if row.success || seeded!(OkIsDone) => done(&job, row),
             Some(row) => {
                 let error = row.errors.and_then(|errors| errors.into_iter().next()).unwrap_or_default();
                 if worth_another_try(&job, &error) && batch.tries < LOCK_RETRIES {

@@ -103,7 +103,15 @@ impl Config {
             path: shown.clone(),
             message: format!("{e}; `lockstep init` writes a rules file to start from"),
         })?;
-        let mut look = Look::at(&source);
+        Self::of(path, &source, state_dir, &Given::new())
+    }
+
+    /// The same of a text that is to stand at `path`, with values that go before those of the environment.
+    ///
+    /// # Errors
+    /// There is something wrong with the text.
+    pub fn of(path: &Path, source: &str, state_dir: &Path, given: &Given) -> Result<Self, ConfigError> {
+        let mut look = Look::at(source);
         let pairs = match look.file.as_ref().filter(|file| look.problems.is_empty() && takes_all(file)) {
             Some(_) => CustomFields::read(state_dir).map_err(|e| ConfigError::File {
                 path: state_dir.display().to_string(),
@@ -111,18 +119,21 @@ impl Config {
             })?,
             None => CustomFields::default(),
         };
-        let merged = look.file.as_ref().map(|file| pairs.merged(&source, file)).filter(|merged| *merged != source);
+        let merged = look.file.as_ref().map(|file| pairs.merged(source, file)).filter(|merged| *merged != source);
         if let Some(merged) = &merged {
             look = Look::at(merged);
         }
-        let settings = look.file.take().and_then(|file| Resolve { look: &mut look, file: &file }.config(path, state_dir));
+        let settings = look.file.take().and_then(|file| Resolve { look: &mut look, file: &file, given }.config(path, state_dir));
         let settings = settings.map(|mut config| {
             config.made_as(&pairs);
             config
         });
         match settings {
             Some(config) if look.problems.is_empty() => Ok(config),
-            Some(_) | None => Err(ConfigError::Problems { path: shown, problems: look.sorted(), source_text: merged.unwrap_or(source) }),
+            Some(_) | None => {
+                let path = path.display().to_string();
+                Err(ConfigError::Problems { path, problems: look.sorted(), source_text: merged.unwrap_or_else(|| source.to_owned()) })
+            }
         }
     }
 
@@ -162,6 +173,15 @@ impl Config {
         };
         Ok(Sides::new(Box::new(salesforce::Salesforce::new(self.salesforce.clone())?), platform))
     }
+}
+
+/// Values by the name of the environment variable they stand for.
+pub type Given = BTreeMap<String, SecretString>;
+
+/// An environment variable that is set and not empty.
+#[must_use]
+pub fn variable(name: &str) -> Option<SecretString> {
+    secret::fetch(&SecretRef::Env(name.to_owned())).ok()
 }
 
 /// Every code a problem can have, with what it means; docs/rules.md lists them.
@@ -207,6 +227,7 @@ impl<'s> Look<'s> {
 struct Resolve<'l, 's> {
     look: &'l mut Look<'s>,
     file: &'l RulesFile,
+    given: &'l Given,
 }
 
 impl Resolve<'_, '_> {
@@ -410,6 +431,11 @@ impl Resolve<'_, '_> {
     }
 
     fn fetch(&mut self, source: &SecretRef, place: rules::Place) -> Option<SecretString> {
+        if let SecretRef::Env(name) = source
+            && let Some(text) = self.given.get(name)
+        {
+            return Some(text.clone());
+        }
         match secret::fetch(source) {
             Ok(text) => Some(text),
             Err((code, message, help)) => {

@@ -1,8 +1,8 @@
 //! `lockstep check`: the rules alone; with `--online` also both systems.
 
-mod fields;
-mod online;
-mod products;
+pub(super) mod fields;
+pub(super) mod online;
+pub(super) mod products;
 mod steps;
 
 use super::{Exit, Off, Out, Place};

@@ -124,6 +124,16 @@ pub struct FieldInfo {
     pub calculated: bool,
 }
 
+/// A field that people added to a resource, under the name they gave it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CustomField {
+    /// As the rules name it: `Z_Tier`.
+    pub field: String,
+    /// As people named it: `Tier`.
+    pub called: String,
+    pub info: FieldInfo,
+}
+
 /// Who is behind the credentials: pinned at first contact.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
@@ -156,6 +166,11 @@ pub trait Reader: Send + Sync {
 
     /// What our user may see of these resources. A resource that does not exist or may not be seen is absent.
     async fn schema(&self, resources: &[String]) -> Result<BTreeMap<String, Schema>, Fault>;
+
+    /// Fields that people added to a resource and that `schema` shows only once the rules name them: for proposals of rules.
+    async fn custom_fields(&self, _resource: &str) -> Result<Vec<CustomField>, Fault> {
+        Ok(Vec::new())
+    }
 
     /// A fingerprint for each resource of what else decides whether a write is taken: the values of picklists, record types.
     /// Nothing for a side that tells of no such thing. Costs nothing right after `schema`.

@@ -77,7 +77,7 @@ fn secrets(address: &str) -> [(&'static str, String); 5] {
 const DEAD: &str = "http://127.0.0.1:9";
 
 fn rules(dir: &Path) {
-    assert_eq!(code(&lockstep(dir, &["init", "--name", "test"])), 0);
+    assert_eq!(code(&lockstep(dir, &["init", "--platform", "licensespring", "--name", "test"])), 0);
 }
 
 #[test]
@@ -245,11 +245,11 @@ fn init_writes_sound_rules_and_replaces_none_unasked() {
     let dir = tempfile::tempdir().unwrap();
     rules(dir.path());
     assert_eq!(code(&lockstep(dir.path(), &["check"])), 0);
-    assert_eq!(code(&lockstep(dir.path(), &["init"])), 1);
-    assert_eq!(code(&lockstep(dir.path(), &["init", "--force", "--name", "north"])), 0);
+    assert_eq!(code(&lockstep(dir.path(), &["init", "--offline"])), 1);
+    assert_eq!(code(&lockstep(dir.path(), &["init", "--offline", "--force", "--name", "north"])), 0);
     let written = std::fs::read_to_string(dir.path().join("sync-rules.toml")).unwrap();
     assert!(written.contains("\"north\""));
-    let output = lockstep(dir.path(), &["init", "--output", "-", "--provision-from", "2026-03-01"]);
+    let output = lockstep(dir.path(), &["init", "--offline", "--output", "-", "--provision-from", "2026-03-01"]);
     assert!(text(&output.stdout).contains("2026-03-01T00:00:00Z"));
 }
 

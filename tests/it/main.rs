@@ -13,6 +13,7 @@ mod forcemanager;
 mod frozen;
 mod golden;
 mod guards;
+mod init;
 mod kills;
 mod lac;
 mod licenses;

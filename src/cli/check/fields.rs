@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 /// One field of one object on one side. A row without a field is the object itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(super) struct Row {
+pub(in crate::cli) struct Row {
     pub object: String,
     pub side: Side,
     pub resource: String,
@@ -26,13 +26,13 @@ pub(super) struct Row {
 }
 
 impl Row {
-    pub(super) fn complaint(&self) -> Option<String> {
+    pub(in crate::cli) fn complaint(&self) -> Option<String> {
         let fix = self.fix.as_ref().filter(|_| !self.ok)?;
         let what = self.field.as_ref().map_or_else(|| self.resource.clone(), |field| format!("{}.{field}", self.resource));
         Some(format!("{} {what}: {fix}", self.side))
     }
 
-    pub(super) fn cells(&self) -> Vec<String> {
+    pub(in crate::cli) fn cells(&self) -> Vec<String> {
         let sign = |may: bool| if may { "✓" } else { "–" }.to_owned();
         vec![
             if self.ok { "✓" } else { "✗" }.to_owned(),
@@ -47,14 +47,14 @@ impl Row {
     }
 }
 
-pub(super) fn resource(mapping: &Mapping, side: Side) -> &str {
+pub(in crate::cli) fn resource(mapping: &Mapping, side: Side) -> &str {
     match side {
         Side::Salesforce => &mapping.salesforce,
         Side::Platform => &mapping.platform,
     }
 }
 
-pub(super) fn rows(rules: &Rules, side: Side, schemas: &BTreeMap<String, Schema>, catalogue: &Catalogue) -> Vec<Row> {
+pub(in crate::cli) fn rows(rules: &Rules, side: Side, schemas: &BTreeMap<String, Schema>, catalogue: &Catalogue) -> Vec<Row> {
     let mut rows = Vec::new();
     for mapping in &rules.mappings {
         let resource = resource(mapping, side);

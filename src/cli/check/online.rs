@@ -10,7 +10,7 @@ use crate::cli::{
     output::{some, table},
 };
 use crate::config::Config;
-use crate::connectors::{Fault, Identity, Schema, Vocabulary, Writer};
+use crate::connectors::{Catalogue, Fault, Identity, Schema, Vocabulary, Writer};
 use crate::daemon::connect;
 use crate::record::{Side, Sides};
 use crate::rules::parse;
@@ -18,7 +18,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// What one side showed.
-pub(super) struct Seen {
+pub(in crate::cli) struct Seen {
     pub identity: Result<Identity, Fault>,
     pub schema: Result<BTreeMap<String, Schema>, Fault>,
 }
@@ -48,32 +48,13 @@ struct System {
     error: Option<String>,
 }
 
-pub(super) fn run(place: &Place, out: &mut Out) -> anyhow::Result<Exit> {
+pub(in crate::cli) fn run(place: &Place, out: &mut Out) -> anyhow::Result<Exit> {
     let config = place.config()?;
     let sides = connect(&config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let (seen, words) = runtime.block_on(async {
-        let seen = Sides::new(look(&config, &*sides.salesforce).await, look(&config, &*sides.platform).await);
-        // Nobody to ask: the fault of the identity says it already.
-        let words = if seen.platform.identity.is_ok() { sides.platform.vocabulary().await } else { Ok(None) };
-        (seen, words)
-    });
-
-    let mut fix = foreign(place, &seen)?;
-    fix.extend(mismatch(&config, &seen));
-    for side in Side::BOTH {
-        fix.extend(seen[side].identity.as_ref().err().or(seen[side].schema.as_ref().err()).map(|fault| format!("{side}: {fault}")));
-    }
-    let mut rows = Vec::new();
-    for side in Side::BOTH {
-        if let Ok(schemas) = &seen[side].schema {
-            rows.extend(fields::rows(&config.rules, side, schemas, sides[side].catalogue()));
-        }
-    }
-    fix.extend(rows.iter().filter_map(Row::complaint));
-    let products = sold(&config, words, &mut fix);
-    let steps = steps::steps(&config.rules, &seen.salesforce, &rows);
-    let ok = fix.is_empty() && steps.iter().all(|step| step.mark != Mark::Failed);
+    let Looked { seen, words } = runtime.block_on(ask(&config, &sides));
+    let fix = foreign(place, &seen)?;
+    let Judgement { rows, products, steps, fix, ok } = judge(&config, &seen, words, sides.as_ref().map(|side| side.catalogue()), fix);
     if out.json {
         let systems = seen.as_ref().map(System::of);
         out.json(&Answer { ok, problems: [], systems, fields: &rows, products: products.as_deref(), steps: &steps, fix: &fix })?;
@@ -81,6 +62,53 @@ pub(super) fn run(place: &Place, out: &mut Out) -> anyhow::Result<Exit> {
         print(&config, &seen, (&rows, products.as_deref(), &steps), &fix, out)?;
     }
     Ok(if ok { Exit::InStep } else { Exit::Error })
+}
+
+/// What both systems answered.
+pub(in crate::cli) struct Looked {
+    pub seen: Sides<Seen>,
+    pub words: Result<Option<Vocabulary>, Fault>,
+}
+
+/// What is to be said of it.
+pub(in crate::cli) struct Judgement {
+    pub rows: Vec<Row>,
+    pub products: Option<Vec<Finding>>,
+    pub steps: Vec<Step>,
+    pub fix: Vec<String>,
+    pub ok: bool,
+}
+
+pub(in crate::cli) async fn ask(config: &Config, sides: &Sides<Box<dyn Writer>>) -> Looked {
+    let seen = Sides::new(look(config, &*sides.salesforce).await, look(config, &*sides.platform).await);
+    // Nobody to ask: the fault of the identity says it already.
+    let words = if seen.platform.identity.is_ok() { sides.platform.vocabulary().await } else { Ok(None) };
+    Looked { seen, words }
+}
+
+/// `fix`: what is known to be wrong already.
+pub(in crate::cli) fn judge(
+    config: &Config,
+    seen: &Sides<Seen>,
+    words: Result<Option<Vocabulary>, Fault>,
+    catalogues: Sides<&Catalogue>,
+    mut fix: Vec<String>,
+) -> Judgement {
+    fix.extend(mismatch(config, seen));
+    for side in Side::BOTH {
+        fix.extend(seen[side].identity.as_ref().err().or(seen[side].schema.as_ref().err()).map(|fault| format!("{side}: {fault}")));
+    }
+    let mut rows = Vec::new();
+    for side in Side::BOTH {
+        if let Ok(schemas) = &seen[side].schema {
+            rows.extend(fields::rows(&config.rules, side, schemas, catalogues[side]));
+        }
+    }
+    fix.extend(rows.iter().filter_map(Row::complaint));
+    let products = sold(config, words, &mut fix);
+    let steps = steps::steps(&config.rules, &seen.salesforce, &rows);
+    let ok = fix.is_empty() && steps.iter().all(|step| step.mark != Mark::Failed);
+    Judgement { rows, products, steps, fix, ok }
 }
 
 async fn look(config: &Config, writer: &dyn Writer) -> Seen {
@@ -161,9 +189,9 @@ impl System {
     }
 }
 
-type Looked<'a> = (&'a [Row], Option<&'a [Finding]>, &'a [Step]);
+type Judged<'a> = (&'a [Row], Option<&'a [Finding]>, &'a [Step]);
 
-fn print(config: &Config, seen: &Sides<Seen>, (rows, products, steps): Looked<'_>, fix: &[String], out: &mut Out) -> anyhow::Result<()> {
+fn print(config: &Config, seen: &Sides<Seen>, (rows, products, steps): Judged<'_>, fix: &[String], out: &mut Out) -> anyhow::Result<()> {
     for side in Side::BOTH {
         match &seen[side].identity {
             Ok(i) => {

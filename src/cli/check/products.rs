@@ -9,7 +9,7 @@ const MOST_NAMED: usize = 4;
 
 /// What a line of `[products]` names and the platform cannot give.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(super) struct Finding {
+pub(in crate::cli) struct Finding {
     /// The line of the rules file, 0 where it is not known.
     pub line: usize,
     /// What stands left of the `=`.
@@ -20,19 +20,19 @@ pub(super) struct Finding {
 }
 
 impl Finding {
-    pub(super) fn complaint(&self) -> String {
+    pub(in crate::cli) fn complaint(&self) -> String {
         let at = if self.line > 0 { format!(", line {}", self.line) } else { String::new() };
         format!("[products] \"{}\"{at}: {}; {}", self.entry, self.message, self.fix)
     }
 }
 
 /// How many lines name a product of the platform.
-pub(super) fn licensed(rules: &Rules) -> u64 {
+pub(in crate::cli) fn licensed(rules: &Rules) -> u64 {
     rules.products.iter().filter(|(_, rule)| matches!(rule, ProductRule::License { .. })).count() as u64
 }
 
 /// Where a product code stands in the file: its line, from 1.
-pub(super) fn lines(file: &RulesFile, source: &str) -> impl Fn(&str) -> usize {
+pub(in crate::cli) fn lines(file: &RulesFile, source: &str) -> impl Fn(&str) -> usize {
     let places: Vec<(String, usize)> = file
         .products
         .keys()
@@ -45,7 +45,7 @@ pub(super) fn lines(file: &RulesFile, source: &str) -> impl Fn(&str) -> usize {
 }
 
 /// Everything that is wrong with the names in `[products]`, in the order of the file.
-pub(super) fn judge(rules: &Rules, words: &Vocabulary, line: &dyn Fn(&str) -> usize) -> Vec<Finding> {
+pub(in crate::cli) fn judge(rules: &Rules, words: &Vocabulary, line: &dyn Fn(&str) -> usize) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (entry, rule) in &rules.products {
         let ProductRule::License { product, policy, features, .. } = rule else { continue };

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum Mark {
+pub(in crate::cli) enum Mark {
     Done,
     Failed,
     /// Cannot be seen from here, or something before it failed.
@@ -16,7 +16,7 @@ pub(super) enum Mark {
 }
 
 impl Mark {
-    pub(super) const fn sign(self) -> &'static str {
+    pub(in crate::cli) const fn sign(self) -> &'static str {
         match self {
             Self::Done => "✓",
             Self::Failed => "✗",
@@ -26,7 +26,7 @@ impl Mark {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(super) struct Step {
+pub(in crate::cli) struct Step {
     pub number: usize,
     pub name: &'static str,
     pub mark: Mark,
@@ -35,12 +35,12 @@ pub(super) struct Step {
 }
 
 impl Step {
-    pub(super) fn tail(&self) -> String {
+    pub(in crate::cli) fn tail(&self) -> String {
         if self.message.is_empty() { String::new() } else { format!(": {}", self.message) }
     }
 }
 
-pub(super) const NAMES: [&str; 10] = [
+pub(in crate::cli) const NAMES: [&str; 10] = [
     "My Domain and API access",
     "Orders",
     "Integration user",
@@ -78,7 +78,7 @@ const BLAME: &[(&str, usize)] = &[
     ("invalid_grant", 7),
 ];
 
-pub(super) fn steps(rules: &Rules, seen: &Seen, rows: &[Row]) -> Vec<Step> {
+pub(in crate::cli) fn steps(rules: &Rules, seen: &Seen, rows: &[Row]) -> Vec<Step> {
     let fault = seen.identity.as_ref().err().or(seen.schema.as_ref().err());
     let (mut marks, mut messages) = ([Mark::NotSeen; 10], <[String; 10]>::default());
     let mut put = |number: usize, mark: Mark, message: String| {

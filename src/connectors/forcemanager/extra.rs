@@ -9,7 +9,7 @@ use super::catalogue::{EXTRA, path};
 use super::list::{Row, flag, rows_of, value};
 use super::wire::Trouble;
 use crate::connectors::http::Counted;
-use crate::connectors::{Fault, Schema};
+use crate::connectors::{CustomField, Fault, FieldInfo, ResourceSpec, Schema};
 use crate::record::{FieldType, LOCKSTEP_ID};
 use reqwest::Method;
 use serde_json::{Value as J, json};
@@ -189,6 +189,24 @@ impl ForceManager {
             }
         }
         Ok(extras)
+    }
+
+    /// Every extra field of a resource, whether the rules map it or not.
+    pub(super) async fn custom_fields_of(&self, resource: &ResourceSpec) -> Result<Vec<CustomField>, Fault> {
+        let extras = self.described(resource.name).await?;
+        let field = |(field, extra): (String, Extra)| {
+            let called = field.strip_prefix(EXTRA).unwrap_or(&field).to_owned();
+            let info = FieldInfo {
+                ty: extra.ty,
+                createable: extra.writable,
+                updateable: extra.writable,
+                required: false,
+                secret: false,
+                calculated: false,
+            };
+            CustomField { field, called, info }
+        };
+        Ok(extras.into_iter().map(field).collect())
     }
 
     /// What the vendor says of a resource's fields, by name; only the extra ones.

@@ -36,7 +36,9 @@ pub use extra::{ExtraField, Kind, Proposal, free_name, name_for, proposals};
 pub use settings::{PLACEHOLDER, REQUESTS_PER_SECOND, Settings, URL};
 
 use super::http::is_loopback;
-use super::{Ask, Calls, Catalogue, Fault, FaultKind, Fetched, FieldInfo, Identity, Page, Polled, Reader, ResourceSpec, Schema, Writer};
+use super::{
+    Ask, Calls, Catalogue, CustomField, Fault, FaultKind, Fetched, FieldInfo, Identity, Page, Polled, Reader, ResourceSpec, Schema, Writer,
+};
 use crate::connectors::http::Counted;
 use crate::plan::{Outcome, Write};
 use crate::record::{Record, RecordId, Side, Value};
@@ -244,6 +246,10 @@ impl Reader for ForceManager {
             Some(fault) if schemas.is_empty() => Err(fault),
             _ => Ok(schemas),
         }
+    }
+
+    async fn custom_fields(&self, resource: &str) -> Result<Vec<CustomField>, Fault> {
+        self.custom_fields_of(known(resource)?).await
     }
 
     async fn poll(&self, asks: &[Ask], pages: mpsc::Sender<Page>) -> Result<Vec<Polled>, Fault> {

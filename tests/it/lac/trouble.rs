@@ -141,7 +141,7 @@ async fn d5_a_run_that_did_not_finish_moves_no_watermark() {
     desk.tick(3 * 86_400);
     desk.wrote((1, 1)).await;
     assert_eq!(
-        (desk.customer("Acme").text("phone_number"), desk.sf("Account", &row.tag("SF_Id").unwrap().to_owned())["BillingCity"].clone()),
+        (desk.customer("Acme").text("phone_number"), desk.sf("Account", row.tag("SF_Id").unwrap())["BillingCity"].clone()),
         ("1", json!("Basel"))
     );
     desk.quiet().await;

@@ -98,6 +98,7 @@ mod on {
         SentOverRead = "sent-over-read" in "store/settle": "without an answer, what was sent stands over what was read since";
         LivingForgotten = "living-forgotten" in "store/settle": "a record that lives on when its link goes is forgotten with it";
         FailedIsLeft = "failed-is-left" in "store/settle": "a write that failed beside an open clash is not tried again";
+        ClashAsleep = "clash-asleep" in "store/settle": "an open clash is not looked at again when an answer shows that one side took its edit back";
         PromisesDropped = "promises-dropped" in "store/journal": "a new run forgets what the last one promised";
         ConflictUnkept = "conflict-unkept" in "store/settle": "a clash is decided and no row keeps the loser";
         MarkForgotten = "mark-forgotten" in "store/settle": "the link of a record deleted in Salesforce stays as it was";
@@ -106,6 +107,17 @@ mod on {
         SurvivorKeepsBase = "survivor-keeps-base" in "store/settle": "the survivor of a merge is compared with the base of the loser";
         UnseenIsThere = "unseen-is-there" in "store/nested": "a record that Salesforce did not show is made again on the platform";
         ClaimForgotten = "claim-forgotten" in "store/stage": "an edit of a record that parked ones want is looked at without them";
+        ResentUnlooked = "resent-unlooked" in "engine/recover": "an order or an amendment without an answer is sent again without a look";
+        ResetAgain = "reset-again" in "engine/recover": "a reset without an answer counts as not done";
+        RecordUnkeyed = "record-unkeyed" in "engine/decide": "a license comes to Salesforce without a key by which its record can be found";
+        IssuedAgain = "issued-again" in "engine/decide": "orders and licenses that are gone are made again like any record";
+        TickForgotten = "tick-forgotten" in "engine/decide": "nobody remembers that a reset was asked for and sent";
+        AmendsFromOld = "amends-from-old" in "engine/amend": "an amendment is planned from the lines as they were";
+        OffUnasked = "off-unasked" in "engine/amend": "licenses of an order called off are disabled although the rules say report";
+        LessUnasked = "less-unasked" in "engine/amend": "a lowered quantity is taken away although the rules say report";
+        DraftsToo = "drafts-too" in "engine/provision": "drafts are licensed";
+        HistoricToo = "historic-too" in "engine/provision": "orders from before licensing began are licensed";
+        GivenForgotten = "given-forgotten" in "engine/provision": "what a line was given is taken from what it said last";
         ParkedUnseen = "parked-unseen" in "store/quarantine": "what cannot be decided is put aside without a row";
         NoOverlap = "no-overlap" in "connectors/salesforce": "changes are asked for from the watermark on, and nothing before it";
         StrictWindow = "strict-window" in "connectors/salesforce": "what was changed in the first second of a window is left out: > for >=";
@@ -139,6 +151,27 @@ mod on {
                 "connectors/licensespring" => Some("connectors::licensespring::stories::teeth"),
                 _ => None,
             }
+        }
+    }
+
+    impl Bug {
+        /// Of orders and licenses: the shop's schedules have to catch it.
+        #[must_use]
+        pub const fn is_of_the_shop(self) -> bool {
+            matches!(
+                self,
+                Self::ResentUnlooked
+                    | Self::ResetAgain
+                    | Self::RecordUnkeyed
+                    | Self::IssuedAgain
+                    | Self::TickForgotten
+                    | Self::AmendsFromOld
+                    | Self::OffUnasked
+                    | Self::LessUnasked
+                    | Self::DraftsToo
+                    | Self::HistoricToo
+                    | Self::GivenForgotten
+            )
         }
     }
 

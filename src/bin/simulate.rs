@@ -2,8 +2,8 @@
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
-use lockstep::simulation::{MOST_SCHEDULES, Script, Summary, bites, campaign, cells, play_alone, replaced, smallest, table};
-use std::collections::BTreeMap;
+use lockstep::simulation::{Cell, MOST_SCHEDULES, Script, Summary, bites, campaign, cells, play_alone, replaced, shop, smallest, table};
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 
 /// The daemon's whole logic between two simulated systems, in virtual time, under every fault
@@ -27,6 +27,9 @@ struct Args {
     /// Plays a script (a line of JSON, as a failure prints it) and tells its story
     #[arg(long, value_name = "JSON")]
     script: Option<String>,
+    /// Plays the shop instead: orders, licenses, amendments and resets
+    #[arg(long, conflicts_with = "teeth")]
+    shop: bool,
     /// Switches on the seeded bugs, one after the other, and tells after how many schedules each is caught
     #[arg(long)]
     teeth: bool,
@@ -40,6 +43,9 @@ struct Args {
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    if args.shop && (args.story || args.script.is_some()) {
+        return tell_of_the_shop(&args);
+    }
     if let Some(text) = &args.script {
         return match serde_json::from_str::<Script>(text) {
             Ok(script) => tell(&play_alone(&script, true)),
@@ -63,16 +69,24 @@ fn main() -> ExitCode {
         ProgressStyle::with_template("{bar:40} {pos}/{len} schedules, {per_sec}, {eta} left")
             .unwrap_or_else(|_| ProgressStyle::default_bar()),
     );
-    let sum = campaign(args.seed, args.schedules, threads, &|done| {
-        if done % 64 == 0 || done == args.schedules {
+    let progress = |done: u64| {
+        if done.is_multiple_of(64) || done == args.schedules {
             bar.set_position(done);
         }
-    });
+    };
+    let (sum, all) = if args.shop {
+        (shop::campaign(args.seed, args.schedules, threads, &progress), shop::cells())
+    } else {
+        (campaign(args.seed, args.schedules, threads, &progress), cells())
+    };
     bar.finish_and_clear();
     if args.json {
-        println!("{}", sum.to_json());
+        let mut json = sum.to_json();
+        json["cells_hit"] = hit(&sum, &all).into();
+        json["cells_total"] = all.len().into();
+        println!("{json}");
     } else {
-        print(&sum);
+        print(&sum, &all);
     }
     ExitCode::from(u8::from(sum.broken > 0))
 }
@@ -91,21 +105,39 @@ fn teeth(args: &Args) -> ExitCode {
     ExitCode::from(u8::from(bites.iter().any(|b| b.missed())))
 }
 
+/// How many of these cells were hit.
+fn hit(sum: &Summary, all: &BTreeSet<Cell>) -> usize {
+    all.iter().filter(|c| sum.cells.contains_key(c)).count()
+}
+
+fn tell_of_the_shop(args: &Args) -> ExitCode {
+    let script = match args.script.as_deref().map(serde_json::from_str::<shop::Script>) {
+        Some(Ok(script)) => return tell(&shop::play_alone(&script, true)),
+        Some(Err(error)) => {
+            eprintln!("not a script of the shop: {error}");
+            return ExitCode::from(2);
+        }
+        None => shop::Script::of(args.seed),
+    };
+    let played = shop::play_alone(&script, true);
+    tell(&if played.broken.is_empty() { played } else { shop::smallest(&script).1 })
+}
+
 fn tell(played: &lockstep::simulation::Played) -> ExitCode {
     println!("{}", played.story.join("\n"));
     ExitCode::from(u8::from(!played.broken.is_empty()))
 }
 
-fn print(sum: &Summary) {
+fn print(sum: &Summary, all: &BTreeSet<Cell>) {
     println!("schedules   {}", sum.schedules);
     println!("runs        {}, {} of them ended by a crash", sum.runs, sum.crashes);
     println!("user edits  {}", sum.user_edits);
-    println!("faults      {} in {} of {} cells", sum.faults(), sum.cells_hit(), cells().len());
+    println!("faults      {} in {} of {} cells", sum.faults(), hit(sum, all), all.len());
     println!("trace       {:016x}", sum.trace_hash);
     println!();
     let mut grid: BTreeMap<(&str, &str), BTreeMap<&str, u64>> = BTreeMap::new();
-    for cell in cells() {
-        let hits = sum.cells.get(&cell).copied().unwrap_or(0);
+    for cell in all {
+        let hits = sum.cells.get(cell).copied().unwrap_or(0);
         grid.entry((cell.fault, cell.place)).or_default().insert(cell.op, hits);
     }
     for ((fault, place), ops) in &grid {

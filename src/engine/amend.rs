@@ -14,6 +14,7 @@ use super::{
 use crate::plan::{Intent, Moved, Situation, Verb};
 use crate::record::{Fields, Side, Value};
 use crate::rules::{OnContactChange, OnLess, OnLoss, OnMore, OrderRules, Quantity};
+use crate::seeded::seeded;
 use crate::store::Link;
 use std::collections::BTreeSet;
 
@@ -112,7 +113,7 @@ impl Amend<'_> {
         let dated = ["ActivatedDate".to_owned()];
         let said = self.orders.provision_when.fields.iter().chain(&self.orders.cancelled_when.fields);
         let status: BTreeSet<&String> = said.chain(&dated).collect();
-        let mut intent = if policy == OnLoss::Disable && self.may("change") {
+        let mut intent = if (policy == OnLoss::Disable || seeded!(OffUnasked)) && self.may("change") {
             let mut intent = bare(self.ground, self.link, Verb::Update, Side::Platform, situation);
             intent.fields.insert("change".to_owned(), Value::Rows(vec![state("*", "enabled", Value::Bool(false))]));
             intent.moved.push(moved("disabled"));
@@ -139,7 +140,7 @@ impl Amend<'_> {
     fn lines(&self, mint: &mut dyn FnMut() -> String, sum: &mut Amended) {
         let (now, base) = (self.sight.now.salesforce, self.sight.base.salesforce);
         sum.held_back.insert(LINES.to_owned());
-        let rows = match lines(now, self.ground.rules) {
+        let rows = match lines(if seeded!(AmendsFromOld) { base } else { now }, self.ground.rules) {
             Ok(rows) => rows,
             Err((code, message)) => {
                 sum.rest = Some(Rest::Parked { code: code.to_owned(), message });
@@ -336,7 +337,7 @@ impl Amend<'_> {
             }
             sum.moved_more.push(Moved { name: what, old: amount(before, had), new: amount(&after, wants) });
         } else if wants < had {
-            if self.orders.on_less == OnLess::Report || !self.may("change") {
+            if (self.orders.on_less == OnLess::Report && !seeded!(LessUnasked)) || !self.may("change") {
                 self.report(line.id, what, amount(before, had), &format!("{wants} asked for; nothing is taken away"), sum);
                 return Ok(());
             }

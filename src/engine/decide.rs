@@ -178,7 +178,7 @@ fn linked(pair: &PairRead, link: &Link, ground: &Ground<'_>, still: &mut Still<'
 
 /// Licenses and orders are never issued again, and never deleted by us.
 fn is_issued(mapping: &Mapping) -> bool {
-    mapping.provisions || mapping.object == "license"
+    !seeded!(IssuedAgain) && (mapping.provisions || mapping.object == "license")
 }
 
 fn deleted_in_salesforce(pair: &PairRead, link: &Link, ground: &Ground<'_>, situation: Situation) -> Decision {
@@ -349,7 +349,9 @@ fn reset(link: &Link, ground: &Ground<'_>, sight: &Sight<'_>, amended: &mut Amen
         intent.side = Side::Salesforce;
         intent.fields.clear();
     }
-    intent.advance.salesforce.insert(RESET_REQUESTED.to_owned(), Value::Bool(true));
+    if !seeded!(TickForgotten) {
+        intent.advance.salesforce.insert(RESET_REQUESTED.to_owned(), Value::Bool(true));
+    }
     amended.held_back.insert(RESET_REQUESTED.to_owned());
     amended.intents.push(intent);
 }
@@ -778,7 +780,9 @@ fn create(row: &StagedRow, ground: &Ground<'_>, side: Side) -> Decision {
             .filter(|n| !seeded!(UnsentIsUnknown) && ground.schema[side].fields.contains_key(*n) && !intent.fields.contains_key(*n));
         intent.advance[side].extend(unsent.map(|n| (n.clone(), Value::Null)));
     }
-    if let Some(planted) = ground.schema[side].planted.as_ref().filter(|_| !seeded!(NoPlantedId)) {
+    if let Some(planted) =
+        ground.schema[side].planted.as_ref().filter(|_| !(seeded!(NoPlantedId) || (seeded!(RecordUnkeyed) && is_issued(ground.mapping))))
+    {
         let id = match side {
             Side::Platform => planted_on_platform(ground.mapping, row.id.as_str()),
             Side::Salesforce => planted_in_salesforce(ground.rules, ground.mapping, row.id.as_str()),

@@ -39,7 +39,9 @@ impl Recover<'_> {
                 let became = self.writers[side].resolve_many(&writes).await;
                 anyhow::ensure!(became.len() == batch.len(), "the {side} connector told of {} of {} promises", became.len(), batch.len());
                 for ((stored, write), outcome) in batch.iter().zip(&writes).zip(became) {
-                    let outcome = if seeded!(UnknownIsUndone) {
+                    let unlooked =
+                        (seeded!(ResentUnlooked) && self.mapping.provisions) || (seeded!(ResetAgain) && write.fields.contains_key("reset"));
+                    let outcome = if seeded!(UnknownIsUndone) || unlooked {
                         Outcome::Failed { code: "not-done".to_owned(), message: "no answer".to_owned() }
                     } else {
                         known_only(outcome, write)

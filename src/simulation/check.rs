@@ -186,12 +186,7 @@ fn everybody_has_a_place(world: &World, memory: &Memory, found: &mut Found) {
                     Side::Salesforce => world.settings.create.on_platform(),
                     Side::Platform => world.settings.create == Create::Both,
                 };
-                let orphan = kind == Kind::Contact && {
-                    let parent = rec.fields.get(super::world::parent(side)).and_then(Value::as_text);
-                    let live = |p: &str| memory.links.iter().any(|l| l.kind == Kind::Account && l.state == "live" && l.id(side) == p);
-                    !parent.is_some_and(live)
-                };
-                if creates && !orphan {
+                if creates && !is_orphan(memory, side, kind, rec) {
                     found.push(("L1", format!("{side} {} {id} has no partner and no row says why", kind.object())));
                 }
             }
@@ -217,6 +212,13 @@ fn everybody_has_a_place(world: &World, memory: &Memory, found: &mut Found) {
     }
 }
 
+/// A child whose parent has no partner: it waits for it.
+fn is_orphan(memory: &Memory, side: Side, kind: Kind, rec: &Rec) -> bool {
+    let parent = rec.fields.get(parent(side)).and_then(Value::as_text);
+    let live = |p: &str| memory.links.iter().any(|l| l.kind == Kind::Account && l.state == "live" && l.id(side) == p);
+    kind == Kind::Contact && !parent.is_some_and(live)
+}
+
 /// S4: one live record per planted id.
 fn nothing_is_there_twice(world: &World, memory: &Memory, found: &mut Found) {
     for kind in Kind::ALL {
@@ -229,8 +231,7 @@ fn nothing_is_there_twice(world: &World, memory: &Memory, found: &mut Found) {
                 .filter(|h| h.kind == kind && h.side == side && h.what == What::Created && matches!(h.actor, Actor::Daemon { .. }))
             {
                 let lives = world.rec(side, kind, &made.id).is_some_and(|r| r.life == Life::Live);
-                let of = world.rec(side, kind, &made.id).and_then(|r| r.fields.get(parent(side))).and_then(Value::as_text);
-                let orphan = of.is_some_and(|of| world.rec(side, Kind::Account, of).is_none_or(|r| r.life != Life::Live));
+                let orphan = world.rec(side, kind, &made.id).is_some_and(|rec| is_orphan(memory, side, kind, rec));
                 if lives && !orphan && !named.contains(made.id.as_str()) && !memory.parked(kind, side, &made.id) {
                     found.push(("S4", format!("{side} {} {} was made by us and belongs to nobody", kind.object(), made.id)));
                 }
@@ -425,14 +426,15 @@ fn the_guard_holds(world: &World, found: &mut Found) {
     }
     for kind in Kind::ALL {
         for side in Side::BOTH {
-            let deletes: Vec<(u64, i64)> = world
+            // One that a person took back and that was deleted again is one.
+            let deletes: Vec<(&str, i64)> = world
                 .history
                 .iter()
                 .filter(|h| h.kind == kind && h.side == side && h.what == What::Deleted && matches!(h.actor, Actor::Daemon { .. }))
-                .filter_map(|h| world.runs.iter().find(|r| !r.asked && r.from <= h.at && h.at <= r.to).map(|r| (h.at, r.when)))
+                .filter_map(|h| world.runs.iter().find(|r| !r.asked && r.from <= h.at && h.at <= r.to).map(|r| (h.id.as_str(), r.when)))
                 .collect();
             for pair in deletes.windows(2) {
-                if pair[1].1 - pair[0].1 < 80_000 {
+                if pair[1].0 != pair[0].0 && pair[1].1 - pair[0].1 < 80_000 {
                     found.push(("S16", format!("{side} lost two {}s within a day and nobody was asked", kind.object())));
                 }
             }

@@ -484,7 +484,7 @@ impl World {
                 let Some(id) = write.id.as_ref().map(|i| i.as_str().to_owned()) else { return Outcome::Missing };
                 let Some(rec) = self.rec(side, kind, &id).filter(|r| r.life == Life::Live) else { return Outcome::Missing };
                 let shows = |n: &String, v: &Value| match (rec.fields.get(n), v) {
-                    (Some(Value::Text(held)), Value::Text(sent)) => held.eq_ignore_ascii_case(sent),
+                    (Some(Value::Text(held)), Value::Text(sent)) if side == Side::Platform => held.eq_ignore_ascii_case(sent),
                     (held, sent) => held == Some(sent),
                 };
                 if write.fields.iter().all(|(n, v)| shows(n, v)) { self.done(side, kind, &id, write) } else { not_done() }

@@ -12,6 +12,7 @@ mod face;
 mod play;
 mod regressions;
 mod script;
+pub mod shop;
 mod shrink;
 mod stories;
 mod teeth;

@@ -77,6 +77,11 @@ pub const REGRESSIONS: &[Regression] = &[
         bug: Bug::FailedIsLeft,
         script: r#"{"seed":411,"rules":{"conflict":"manual","merge":"field","drift":"ignore","create":"both","on_salesforce_delete":"delete","on_platform_delete":"keep","fill_blanks":false,"filled":true,"trigger":false,"lowers":false,"answers":true,"tight":false,"coarse":false},"steps":[{"Edit":{"Create":{"side":"salesforce","kind":"Account","twin":false}}},{"Run":{"full":false,"events":[]}},{"Edit":{"Set":{"side":"salesforce","kind":"Account","who":255,"field":3,"how":"Token"}}},{"Edit":{"Create":{"side":"salesforce","kind":"Account","twin":false}}},{"Run":{"full":false,"events":[[0,{"Aimed":{"side":"platform","op":"Create","trouble":{"Edit":{"Set":{"side":"platform","kind":"Account","who":254,"field":3,"how":"Token"}}}}}]]}},{"Edit":{"Set":{"side":"platform","kind":"Account","who":0,"field":1,"how":"Token"}}},{"Run":{"full":false,"events":[[0,{"Aimed":{"side":"salesforce","op":"Get","trouble":"CrashAfter"}}]]}}]}"#,
     },
+    Regression {
+        what: "an open clash stayed open although one side took its edit back, because the answer to another write showed it first",
+        bug: Bug::ClashAsleep,
+        script: r#"{"seed":3538,"rules":{"conflict":"manual","merge":"field","drift":"ignore","create":"both","on_salesforce_delete":"delete","on_platform_delete":"keep","fill_blanks":false,"filled":false,"trigger":false,"lowers":false,"answers":true,"tight":false,"coarse":false},"steps":[{"Edit":{"Create":{"side":"salesforce","kind":"Account","twin":false}}},{"Run":{"full":false,"events":[]}},{"Edit":{"Set":{"side":"platform","kind":"Account","who":255,"field":3,"how":"Token"}}},{"Run":{"full":false,"events":[[0,{"Aimed":{"side":"platform","op":"Poll","trouble":{"Edit":{"Set":{"side":"salesforce","kind":"Account","who":255,"field":3,"how":"Token"}}}}}]]}},{"Edit":{"Set":{"side":"salesforce","kind":"Account","who":0,"field":1,"how":"Token"}}},{"Run":{"full":false,"events":[[0,{"Aimed":{"side":"platform","op":"Update","trouble":{"Fault":"late"}}}]]}},{"Edit":{"Set":{"side":"platform","kind":"Account","who":4,"field":3,"how":"Blank"}}}]}"#,
+    },
 ];
 
 #[cfg(test)]

@@ -204,13 +204,13 @@ impl Op {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Trouble {
+pub enum Trouble<E = Edit> {
     Fault(FaultWord),
     CrashBefore,
     CrashAfter,
     Stop,
     /// Somebody edits right before this call; after it, if it writes.
-    Edit(Edit),
+    Edit(E),
 }
 
 macro_rules! words {

@@ -3,14 +3,20 @@
 use super::script::{Script, Settings, Step};
 use crate::rules::{Conflict, Drift, Merge};
 
+/// What can be cut down.
+pub trait Smaller: Clone {
+    /// Everything that is one cut smaller, boldest first.
+    fn smaller(&self) -> Vec<Self>;
+}
+
 /// The smallest schedule found that still fails, trying at most so many.
-pub fn shrink(script: &Script, most: usize, mut fails: impl FnMut(&Script) -> bool) -> Script {
+pub fn shrink<S: Smaller>(script: &S, most: usize, mut fails: impl FnMut(&S) -> bool) -> S {
     let mut best = script.clone();
     let mut left = most;
     let mut moved = true;
     while moved && left > 0 {
         moved = false;
-        for smaller in smaller(&best) {
+        for smaller in best.smaller() {
             if left == 0 {
                 break;
             }
@@ -23,6 +29,12 @@ pub fn shrink(script: &Script, most: usize, mut fails: impl FnMut(&Script) -> bo
         }
     }
     best
+}
+
+impl Smaller for Script {
+    fn smaller(&self) -> Vec<Self> {
+        smaller(self)
+    }
 }
 
 fn smaller(script: &Script) -> Vec<Script> {

@@ -266,10 +266,10 @@ impl World {
         Kind::ALL.into_iter().flat_map(|k| self.sides.salesforce[&k].values()).filter_map(|r| r.pending.as_ref()).map(|p| p.until).max()
     }
 
-    /// Something happened that a delta cannot show: a commit older than the lookback, a field that may be read again.
+    /// Something happened that a delta cannot show: a commit older than the lookback, a purge, a field that may be read again.
     #[must_use]
     pub fn needs_whole(&self) -> bool {
-        !self.ever_hidden.is_empty() || self.cells.keys().any(|c| c.fault == "late-commit-beyond-the-lookback")
+        !self.ever_hidden.is_empty() || self.cells.keys().any(|c| matches!(c.fault, "late-commit-beyond-the-lookback" | "purge"))
     }
 
     // ------------------------------------------------------------------ writing, whoever does it

@@ -61,6 +61,9 @@ fn settle_one(
                     super::quarantine::release_settled(tx, &intent.object, side, id.as_str())?;
                 }
             }
+            if has_open_clash(tx, intent)? && !seeded!(ClashAsleep) {
+                look_again(tx, intent)?;
+            }
             sum.done += 1;
             let otherwise = held_otherwise(intent, answer);
             let said = otherwise.as_deref().map(|message| ("held-otherwise", message));
@@ -99,6 +102,12 @@ fn settle_one(
             close(tx, intent, IntentState::Unknown, None, Some(("unknown-outcome", message)), &[], now)
         }
     }
+}
+
+/// The answer may show that one side of a clash took its edit back.
+fn has_open_clash(tx: &Transaction<'_>, intent: &Intent) -> rusqlite::Result<bool> {
+    tx.prepare_cached("SELECT EXISTS (SELECT 1 FROM conflict WHERE link_id = ?1 AND state = 'open')")?
+        .query_row([intent.link], |row| row.get(0))
 }
 
 /// What was not done is planned again, also where the pair was left, or waits, because of another of its fields.

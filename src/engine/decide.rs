@@ -177,7 +177,7 @@ fn linked(pair: &PairRead, link: &Link, ground: &Ground<'_>, still: &mut Still<'
 }
 
 /// Licenses and orders are never issued again, and never deleted by us.
-fn is_issued(mapping: &Mapping) -> bool {
+pub(super) fn is_issued(mapping: &Mapping) -> bool {
     !seeded!(IssuedAgain) && (mapping.provisions || mapping.object == "license")
 }
 

@@ -1,7 +1,7 @@
 //! Planning one object: pairs with news are read in batches, decided, and written down as intents. Nothing is sent.
 
 use super::{
-    decide::{Decision, Ground, Rest, Still, Survivor, decide_but, references, salesforce_keys, survivor},
+    decide::{Decision, Ground, Rest, Still, Survivor, decide_but, is_issued, references, salesforce_keys, survivor},
     fight::Lately,
     native::{LINES, planted_on_platform, platform_id_of},
     provision::contact,
@@ -288,7 +288,11 @@ impl Planner<'_> {
     fn referred_to(&self, link: &Link) -> anyhow::Result<bool> {
         let (id, salesforce_id) = (link.platform_id.as_str(), link.salesforce_id.as_str());
         referring(self.rules, &self.mapping.object, id, |mapping, field, named| {
-            let deletes = mapping.on_salesforce_delete == OnSalesforceDelete::Delete && mapping.direction.to_platform();
+            // What was issued lets go of nobody, whatever Salesforce says of it.
+            if is_issued(mapping) || !mapping.direction.to_platform() {
+                return self.store.refers(&mapping.object, field, named);
+            }
+            let deletes = mapping.on_salesforce_delete == OnSalesforceDelete::Delete;
             self.store.keeps_referring(&mapping.object, field, named, salesforce_id, deletes)
         })
     }

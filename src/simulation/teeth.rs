@@ -24,8 +24,8 @@ pub struct Bite {
 impl Bite {
     /// Nothing catches it.
     #[must_use]
-    pub const fn missed(&self) -> bool {
-        self.caught.is_none() && self.tests.is_none()
+    pub fn missed(&self) -> bool {
+        self.caught.is_none() && self.tests.is_none() && !has_script(self.bug)
     }
 }
 
@@ -80,11 +80,17 @@ pub fn table(bites: &[Bite]) -> String {
         let (after, by) = match (&bite.caught, bite.tests) {
             (Some((seed, rules)), _) => (seed.to_string(), rules.join(", ")),
             (None, Some(tests)) => ("a test".to_owned(), format!("`{tests}`")),
+            (None, None) if has_script(bite.bug) => ("its script".to_owned(), "`simulation::regressions`".to_owned()),
             (None, None) => ("not caught".to_owned(), String::new()),
         };
         out.push_str(&format!("| {} | `{}` | {} | {after} | {by} |\n", bite.bug, bite.place, bite.what));
     }
     out
+}
+
+/// A schedule that was cut down catches it, and every commit plays that.
+fn has_script(bug: &str) -> bool {
+    super::REGRESSIONS.iter().any(|r| r.bug.as_str() == bug)
 }
 
 /// The text with this table in the place of the old one; `None` where it has no place for it.
@@ -139,7 +145,7 @@ mod tests {
     fn every_seeded_bug_is_caught_as_the_docs_say() {
         let text = std::fs::read_to_string(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(DOC)).unwrap();
         let claimed = claimed(&text);
-        assert!(claimed.len() >= 45, "{DOC} has {} bugs: run `simulate --teeth --write {DOC}`", claimed.len());
+        assert!(claimed.len() >= 57, "{DOC} has {} bugs: run `simulate --teeth --write {DOC}`", claimed.len());
         for (name, seed) in &claimed {
             let bug = Bug::ALL.iter().find(|b| b.as_str() == name).unwrap_or_else(|| panic!("there is no seeded bug {name}"));
             assert!(!rules_broken(&with(*bug, || played(*bug, *seed))).is_empty(), "schedule {seed} does not catch {name}");

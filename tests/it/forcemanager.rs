@@ -537,6 +537,41 @@ async fn a_limit_of_calls_and_a_session_that_ends_are_waited_for() {
     company.quiet();
 }
 
+/// M3: the last records, newest first, with both ids, what was done, whither, and how it ended.
+#[tokio::test(flavor = "multi_thread")]
+async fn m3_the_last_records_are_told_with_action_direction_and_outcome() {
+    let company = Company::start().await;
+    let acme = company.acme();
+    company.linked();
+    let twin = id(&company.twin(Object::Account, &acme.account));
+    company.update("Account", &acme.account, json!({"Name": "Acme Limited"}));
+    company.once();
+    company.edit(Object::Account, twin, json!({"phone": "+41 44 555 01 01"}));
+    company.once();
+    let refused = json!({"status": 400, "body": "{\"message\":\"name is not allowed\"}", "content_type": "application/json"});
+    company.fault(json!({"on": "PUT /api/v4/accounts", "do": refused}));
+    company.update("Account", &acme.account, json!({"Name": "Acme Ltd"}));
+    company.json(&["once"]);
+
+    let told = company.json(&["history", "--last"]);
+    let rows = told["changes"].as_array().unwrap();
+    let told_of =
+        |n: usize| ["object", "action", "direction", "outcome"].map(|field| rows[n][field].as_str().unwrap_or_default().to_owned());
+    assert_eq!(told_of(0), ["account", "update", "to-platform", "rejected"], "{told:#}");
+    assert!(rows[0]["message"].as_str().unwrap().contains("name is not allowed"), "{told:#}");
+    assert_eq!(told_of(1), ["account", "update", "to-salesforce", "done"], "{told:#}");
+    assert_eq!(told_of(2), ["account", "update", "to-platform", "done"], "{told:#}");
+    for row in &rows[..3] {
+        assert_eq!(
+            (row["salesforce_id"].as_str(), row["platform_id"].as_str()),
+            (Some(&*acme.account), Some(&*twin.to_string())),
+            "{row:#}"
+        );
+    }
+    assert!(rows.len() > 10 && rows.iter().any(|row| row["action"] == "create"), "{told:#}");
+    assert_eq!(company.json(&["history", "--last", "2"])["changes"].as_array().unwrap().len(), 2);
+}
+
 // ── extra fields ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /// A custom field of Salesforce, as an administrator makes it.

@@ -182,6 +182,21 @@ async fn i2_a_first_sync_that_breaks_off_goes_on_and_makes_nothing_twice() {
     assert_eq!(history.first().unwrap().outcome, "ok");
 }
 
+/// I6: switched off, neither side is asked anything, not even who we are.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn i6_switched_off_there_is_no_call_at_all() {
+    let desk = Desk::start().await;
+    desk.account("Acme");
+    desk.write_rules(|text| text.replacen("enabled = true ", "enabled = false ", 1));
+    for args in [&["once"][..], &["once", "--full"], &["plan"], &["verify"], &["check", "--online"]] {
+        let output = desk.command(args);
+        assert_eq!(output.status.code(), Some(5), "{args:?} {output:?}");
+    }
+    assert_eq!((desk.lac_calls(|_| true), desk.customers().len()), (0, 0));
+    desk.write_rules(|text| text.replacen("enabled = false ", "enabled = true ", 1));
+    desk.ok(1).await;
+}
+
 /// I3: user name and password with the security token behind it.
 #[tokio::test]
 async fn i3_the_password_with_the_token_glued_to_its_end_opens_the_org() {

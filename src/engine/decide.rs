@@ -780,9 +780,11 @@ fn create(row: &StagedRow, ground: &Ground<'_>, side: Side) -> Decision {
             .filter(|n| !seeded!(UnsentIsUnknown) && ground.schema[side].fields.contains_key(*n) && !intent.fields.contains_key(*n));
         intent.advance[side].extend(unsent.map(|n| (n.clone(), Value::Null)));
     }
-    if let Some(planted) =
-        ground.schema[side].planted.as_ref().filter(|_| !(seeded!(NoPlantedId) || (seeded!(RecordUnkeyed) && is_issued(ground.mapping))))
-    {
+    let mut planted = ground.schema[side].planted.as_ref().filter(|_| !seeded!(NoPlantedId));
+    if seeded!(RecordUnkeyed) && is_issued(ground.mapping) {
+        planted = None;
+    }
+    if let Some(planted) = planted {
         let id = match side {
             Side::Platform => planted_on_platform(ground.mapping, row.id.as_str()),
             Side::Salesforce => planted_in_salesforce(ground.rules, ground.mapping, row.id.as_str()),

@@ -39,13 +39,17 @@ impl Recover<'_> {
                 let became = self.writers[side].resolve_many(&writes).await;
                 anyhow::ensure!(became.len() == batch.len(), "the {side} connector told of {} of {} promises", became.len(), batch.len());
                 for ((stored, write), outcome) in batch.iter().zip(&writes).zip(became) {
-                    let unlooked =
-                        (seeded!(ResentUnlooked) && self.mapping.provisions) || (seeded!(ResetAgain) && write.fields.contains_key("reset"));
-                    let outcome = if seeded!(UnknownIsUndone) || unlooked {
-                        Outcome::Failed { code: "not-done".to_owned(), message: "no answer".to_owned() }
-                    } else {
-                        known_only(outcome, write)
-                    };
+                    let undone = || Outcome::Failed { code: "not-done".to_owned(), message: "no answer".to_owned() };
+                    let mut outcome = known_only(outcome, write);
+                    if seeded!(UnknownIsUndone) {
+                        outcome = undone();
+                    }
+                    if seeded!(ResentUnlooked) && self.mapping.provisions {
+                        outcome = undone();
+                    }
+                    if seeded!(ResetAgain) && write.fields.contains_key("reset") {
+                        outcome = undone();
+                    }
                     tracing::info!(object = %self.mapping.object, %side, verb = %stored.intent.verb, intent = stored.intent.id, "an open promise was looked up: {}", word(&outcome));
                     outcomes.push(((*stored).clone(), outcome));
                 }

@@ -4,6 +4,7 @@
 //! is printed is what the systems and the state file show, not what ought to be there. A platform is one [`Story`].
 
 mod forcemanager;
+mod lac;
 mod licensespring;
 mod stage;
 
@@ -60,7 +61,7 @@ pub fn run(args: &Args, state: Option<&Path>) -> anyhow::Result<Exit> {
         match args.platform {
             init::Platform::Licensespring => show::<licensespring::Licenses>(args, state).await,
             init::Platform::Forcemanager => show::<forcemanager::Sales>(args, state).await,
-            init::Platform::Lac => bail!("there is no story for this platform yet"),
+            init::Platform::Lac => show::<lac::Customers>(args, state).await,
         }
     });
     runtime.shutdown_background();

@@ -134,6 +134,21 @@ fn l1_an_operators_first_hour() {
     no_secret_in(sandbox.dir.path(), sandbox.variable("LAC_PASSWORD"));
 }
 
+#[test]
+fn the_demo_with_lac_tells_its_story() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = dir.path().join("demo");
+    let mut command = Command::new(crate::binary::binary());
+    let output = command.args(["demo", "--platform", "lac", "--state"]).arg(&state).current_dir(dir.path()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+    for part in
+        ["held: 6 link of account", "salesforce-moved", "platform-moved", "clash", "tag.SF_Id", "delete contact", "sqlite3 -readonly"]
+    {
+        assert!(said.contains(part), "{part} in\n{said}");
+    }
+}
+
 fn no_secret_in(dir: &Path, secret: &str) {
     let store = lockstep::store::Store::open_read_only(&dir.join("state")).unwrap().unwrap();
     assert!(!store.dump().unwrap().contains(secret));

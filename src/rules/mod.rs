@@ -35,4 +35,4 @@ pub use meaning::{census, check, limits, meaning, schedule};
 pub use outline::{Outline, changes};
 pub use problem::{Place, Problem, render};
 pub use schedule::{Schedule, duration};
-pub use starter::{FORCEMANAGER, LAC, SHIPPED, forcemanager_starter, starter, starter_of};
+pub use starter::{FORCEMANAGER, LAC, SHIPPED, starter, starter_of};

@@ -18,7 +18,7 @@ pub fn starter(name: &str, provision_from: &str) -> String {
     starter_of(SHIPPED, name, provision_from)
 }
 
-/// The same for any of the files we ship.
+/// The same for any of the files we ship; one without orders has no place for the second answer.
 #[must_use]
 pub fn starter_of(shipped: &str, name: &str, provision_from: &str) -> String {
     shipped.replacen(NAME, &format!("name = {}", quoted(name)), 1).replacen(
@@ -26,12 +26,6 @@ pub fn starter_of(shipped: &str, name: &str, provision_from: &str) -> String {
         &format!("provision-from = {}", quoted(provision_from)),
         1,
     )
-}
-
-/// The rules for ForceManager for this connection.
-#[must_use]
-pub fn forcemanager_starter(name: &str) -> String {
-    FORCEMANAGER.replacen(NAME, &format!("name = {}", quoted(name)), 1)
 }
 
 /// A TOML string; `Debug` of a Rust string would escape what TOML cannot read.
@@ -61,8 +55,8 @@ mod tests {
 
     #[test]
     fn the_rules_for_forcemanager_are_sound_and_begin_with_users_and_companies() {
-        assert_eq!(forcemanager_starter("acme"), FORCEMANAGER);
-        let text = forcemanager_starter("north");
+        assert_eq!(starter_of(FORCEMANAGER, "acme", ""), FORCEMANAGER);
+        let text = starter_of(FORCEMANAGER, "north", "");
         let rules = check(&parse(&text).unwrap(), &text).unwrap();
         assert_eq!(rules.connection, "north");
         let order: Vec<&str> = rules.mappings.iter().map(|m| m.object.as_str()).collect();

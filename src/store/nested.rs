@@ -10,7 +10,7 @@ use super::{
 use crate::record::Side;
 use crate::seeded::seeded;
 use crate::store::{Link, LinkState};
-use rusqlite::{Transaction, named_params, params};
+use rusqlite::{ToSql, Transaction, named_params, params};
 
 /// Which records of an object belong to which of another one: the fields that hold the id of it on either side.
 #[derive(Debug, Clone, Copy)]
@@ -37,16 +37,19 @@ impl Store {
     pub fn made_again_with_parent(&self, run: i64, nest: &Nest<'_>) -> anyhow::Result<usize> {
         self.anew(
             run,
+            // Of the links the few that are gone come first: crossed, so that this order is kept.
             "SELECT l.* FROM link l
-             JOIN base s ON s.link_id = l.id AND s.side = 'salesforce'
-             JOIN base p ON p.link_id = l.id AND p.side = 'platform'
-             JOIN link a ON a.object = :parent AND a.state = 'live' AND a.salesforce_id = json_extract(s.fields, '$.\"' || :salesforce || '\"')
+             CROSS JOIN base s ON s.link_id = l.id AND s.side = 'salesforce'
+             CROSS JOIN base p ON p.link_id = l.id AND p.side = 'platform'
+             CROSS JOIN link a ON a.object = :parent AND a.state = 'live' AND a.salesforce_id = json_extract(s.fields, '$.\"' || :salesforce || '\"')
              WHERE l.object = :child AND a.platform_id <> json_extract(p.fields, '$.\"' || :platform || '\"')
                AND (l.state = 'buried' OR (l.state = 'live' AND EXISTS
                  (SELECT 1 FROM suspect m WHERE m.object = :child AND m.side = 'platform' AND m.id = l.platform_id)))
                AND NOT EXISTS (SELECT 1 FROM link o WHERE o.object = :parent AND o.state = 'live'
                  AND o.platform_id = json_extract(p.fields, '$.\"' || :platform || '\"'))",
-            nest,
+            named_params! {
+                ":child": nest.child, ":parent": nest.parent, ":salesforce": nest.salesforce_field, ":platform": nest.platform_field,
+            },
         )
     }
 
@@ -57,9 +60,8 @@ impl Store {
             "SELECT l.* FROM link l WHERE l.object = :parent AND l.state = 'buried' AND EXISTS
                (SELECT 1 FROM staged c WHERE c.object = :child AND c.side = 'salesforce' AND c.life = 'live' AND c.dirty <> 0
                  AND json_extract(c.fields, '$.\"' || :salesforce || '\"') = l.salesforce_id
-                 AND NOT EXISTS (SELECT 1 FROM quarantine q WHERE q.object = c.object AND q.side = c.side AND q.id = c.id))
-             AND :platform = :platform",
-            nest,
+                 AND NOT EXISTS (SELECT 1 FROM quarantine q WHERE q.object = c.object AND q.side = c.side AND q.id = c.id))",
+            named_params! { ":parent": nest.parent, ":child": nest.child, ":salesforce": nest.salesforce_field },
         )
     }
 
@@ -68,22 +70,14 @@ impl Store {
         self.anew(
             run,
             "SELECT l.* FROM link l JOIN staged g ON g.object = l.object AND g.side = 'platform' AND g.id = l.platform_id AND g.life = 'deleted'
-             WHERE l.object = :child AND l.state = 'live' AND :parent = :parent AND :salesforce = :platform",
-            &Nest { child: object, parent: "", salesforce_field: "", platform_field: "" },
+             WHERE l.object = :object AND l.state = 'live'",
+            named_params! { ":object": object },
         )
     }
 
-    fn anew(&self, run: i64, which: &str, nest: &Nest<'_>) -> anyhow::Result<usize> {
+    fn anew(&self, run: i64, which: &str, of: &[(&str, &dyn ToSql)]) -> anyhow::Result<usize> {
         self.write(|tx| {
-            let links: Vec<Link> = tx
-                .prepare(which)?
-                .query_map(
-                    named_params! {
-                        ":child": nest.child, ":parent": nest.parent, ":salesforce": nest.salesforce_field, ":platform": nest.platform_field,
-                    },
-                    link_from,
-                )?
-                .collect::<Result<_, _>>()?;
+            let links: Vec<Link> = tx.prepare_cached(which)?.query_map(of, link_from)?.collect::<Result<_, _>>()?;
             let mut done = 0;
             for link in &links {
                 done += usize::from(new_again(tx, run, link)?);

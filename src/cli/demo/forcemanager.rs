@@ -4,7 +4,7 @@ use super::Story;
 use super::stage::{Stage, say, text};
 use crate::config::Config;
 use crate::daemon::Session;
-use crate::rules::forcemanager_starter;
+use crate::rules::{FORCEMANAGER, starter_of};
 use crate::sandbox::forcemanager::{ForceManager, Object, fill_sample};
 use crate::sandbox::pair::{Pair, PlatformKind};
 use crate::sandbox::sample::{self, Sample};
@@ -24,7 +24,7 @@ impl Story for Sales {
     const KIND: PlatformKind = PlatformKind::ForceManager;
 
     fn rules() -> String {
-        forcemanager_starter("demo").replace("requests-per-second = 3 ", "first-load = \"replace\"\nrequests-per-second = 3 ")
+        starter_of(FORCEMANAGER, "demo", "").replace("requests-per-second = 3 ", "first-load = \"replace\"\nrequests-per-second = 3 ")
     }
 
     fn fill(pair: &Pair) -> anyhow::Result<Filled> {

@@ -8,7 +8,6 @@ use crate::rules::{LAC, starter_of};
 use crate::sandbox::lac::{self, Lac};
 use crate::sandbox::pair::{Pair, PlatformKind};
 use crate::sandbox::sample::{self, Sample};
-use crate::store::stamp;
 use anyhow::Context;
 use chrono::{TimeDelta, Utc};
 use serde_json::{Value, json};
@@ -20,7 +19,7 @@ impl Story for Customers {
     const KIND: PlatformKind = PlatformKind::Lac;
 
     fn rules() -> String {
-        starter_of(LAC, "demo", &stamp(Utc::now()))
+        starter_of(LAC, "demo", "")
     }
 
     fn fill(pair: &Pair) -> anyhow::Result<Sample> {

@@ -51,10 +51,6 @@ trait Story {
     async fn tell(stage: &mut Stage, filled: &Self::Filled) -> anyhow::Result<()>;
 }
 
-/// Variables whose values stand in files of their own.
-const SECRET: [&str; 5] =
-    ["SALESFORCE_CLIENT_SECRET", "LICENSESPRING_API_KEY", "LAC_PASSWORD", "FORCEMANAGER_PUBLIC_KEY", "FORCEMANAGER_PRIVATE_KEY"];
-
 pub fn run(args: &Args, state: Option<&Path>) -> anyhow::Result<Exit> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let exit = runtime.block_on(async {
@@ -118,9 +114,11 @@ fn place(state: Option<&Path>) -> anyhow::Result<PathBuf> {
 fn write_rules(pair: &Pair, rules: String, state: &Path) -> anyhow::Result<PathBuf> {
     let mut text =
         rules.replace("every = \"15m\" ", "every = \"1s\" ").replace("confirm-absence-after = \"60s\"", "confirm-absence-after = \"2s\"");
+    // Secrets stand in files of their own.
+    let secrets: Vec<String> = init::variables(&text).into_iter().filter(|v| v.is_secret).map(|v| v.name).collect();
     for (name, value) in pair.environment() {
         let found = format!("{{ env = \"{name}\" }}");
-        let with = if SECRET.contains(name) {
+        let with = if secrets.iter().any(|secret| secret == name) {
             let path = state.join(name.to_lowercase());
             let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
             std::io::Write::write_all(&mut file, value.as_bytes())?;

@@ -8,9 +8,11 @@ mod proposal;
 mod sheet;
 mod talk;
 
+pub(super) use logins::variables;
+
 use super::{Exit, Out, Usage, output::some};
 use crate::config::{ConfigError, Given};
-use crate::rules::{FORCEMANAGER, LAC, SHIPPED, starter_of};
+use crate::rules::starter_of;
 use anyhow::{Context, bail};
 use chrono::{DateTime, Utc};
 use clap::ValueEnum;
@@ -61,11 +63,8 @@ pub enum Platform {
 impl Platform {
     /// The file to start from.
     fn base(self, name: &str, provision_from: &str) -> String {
-        let shipped = match self {
-            Self::Licensespring => SHIPPED,
-            Self::Lac => LAC,
-            Self::Forcemanager => FORCEMANAGER,
-        };
+        // Each word is the name of a platform; a test looks.
+        let shipped = crate::connectors::platform(&self.word()).map_or("", |platform| platform.rules);
         starter_of(shipped, name, provision_from)
     }
 

@@ -44,6 +44,9 @@ pub fn ask(place: &Place, out: &mut Out, kind: &'static str, argument: &str, wha
     // A command that is running took up what was open when it began; it looks no more.
     let daemon = Lock::holder(&place.state).filter(Holder::is_daemon);
     if wait && daemon.is_none() {
+        if place.switches().is_some_and(|s| !s.enabled) {
+            return Err(Off(place.rules.display().to_string()).into());
+        }
         bail!("no daemon is running on {} that could be waited for; `lockstep once` does it now", place.state.display());
     }
     let store = Store::open(&place.state)?;

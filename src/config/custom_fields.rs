@@ -4,6 +4,7 @@
 //! directory: a field that is renamed, or one that comes later, moves nothing. The pairs are read as if the rules named them,
 //! so every command sees the same. A line of the rules goes before a pair. A lost file is found again from the fields.
 
+use crate::connectors::CustomField;
 use crate::connectors::Schema;
 use crate::connectors::forcemanager::{EXTRA, Kind, proposals};
 use crate::rules::{Rules, RulesFile};
@@ -61,9 +62,9 @@ impl CustomFields {
         fs::rename(temporary, path)
     }
 
-    /// Takes in every custom field that nothing stands for yet; `schemas` by sObject. Answers what came in, as
-    /// `Account.Tier__c`. A pair that is there never changes.
-    pub fn grow(&mut self, rules: &Rules, schemas: &BTreeMap<String, Schema>) -> Vec<String> {
+    /// Takes in every custom field that nothing stands for yet; `schemas` by sObject, `there` what people added on the platform,
+    /// by resource. Answers what came in, as `Account.Tier__c`. A pair that is there never changes.
+    pub fn grow(&mut self, rules: &Rules, schemas: &BTreeMap<String, Schema>, there: &BTreeMap<String, Vec<CustomField>>) -> Vec<String> {
         let mut new = Vec::new();
         for mapping in rules.mappings.iter().filter(|m| m.direction.to_platform()) {
             let Some(schema) = schemas.get(&mapping.salesforce) else { continue };
@@ -72,7 +73,8 @@ impl CustomFields {
             let known: Vec<&str> = named.chain(kept.keys().map(String::as_str)).chain(OURS).collect();
             let lines = mapping.entries.iter().flat_map(|e| &e.platform).filter(|name| name.starts_with(EXTRA));
             let taken: BTreeSet<&str> = lines.map(String::as_str).chain(kept.values().map(|p| p.to.as_str())).collect();
-            for found in proposals(schema, &known, &taken.into_iter().collect::<Vec<_>>()) {
+            let there = there.get(&mapping.platform).map_or(&[][..], Vec::as_slice);
+            for found in proposals(schema, &known, &taken.into_iter().collect::<Vec<_>>(), there) {
                 new.push(format!("{}.{}", mapping.salesforce, found.salesforce));
                 let pair = Pair { to: found.extra, kind: found.kind.as_str().to_owned(), one_way: found.one_way };
                 self.0.entry(mapping.object.clone()).or_default().insert(found.salesforce, pair);
@@ -148,19 +150,20 @@ mod tests {
 
     #[test]
     fn f3_a_pair_that_was_made_stays_whatever_comes_later() {
+        let none = BTreeMap::new();
         let mut pairs = CustomFields::default();
-        assert_eq!(pairs.grow(&rules(), &schema(&[("ns__Tier__c", FieldType::text(), true)])), ["Account.ns__Tier__c"]);
+        assert_eq!(pairs.grow(&rules(), &schema(&[("ns__Tier__c", FieldType::text(), true)]), &none), ["Account.ns__Tier__c"]);
         // Its name would be the first one's.
         let both = schema(&[
             ("ns_Tier__c", FieldType::Boolean, true),
             ("ns__Tier__c", FieldType::text(), true),
             ("Licenses_Sold__c", FieldType::Integer, true),
         ]);
-        assert_eq!(pairs.grow(&rules(), &both), ["Account.ns_Tier__c"]);
+        assert_eq!(pairs.grow(&rules(), &both, &none), ["Account.ns_Tier__c"]);
         assert_eq!(pairs.0["account"]["ns__Tier__c"].to, "Z_ns_Tier");
         assert_eq!(pairs.0["account"]["ns_Tier__c"].to, "Z_ns_Tier2");
         assert_eq!((pairs.kind("account", "Z_ns_Tier2"), pairs.kind("contact", "Z_ns_Tier2")), (Some(Kind::Bit), None));
-        assert!(pairs.grow(&rules(), &both).is_empty());
+        assert!(pairs.grow(&rules(), &both, &none).is_empty());
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(CustomFields::read(dir.path()).unwrap(), CustomFields::default());
         pairs.write(dir.path()).unwrap();
@@ -170,9 +173,23 @@ mod tests {
     }
 
     #[test]
+    fn f3_a_field_that_people_made_is_taken_if_it_is_of_the_kind() {
+        let schemas = schema(&[("Tier__c", FieldType::Boolean, true), ("Rank__c", FieldType::text(), true)]);
+        let info =
+            FieldInfo { ty: FieldType::text(), createable: true, updateable: true, required: false, secret: false, calculated: false };
+        let field = |name: &str| CustomField { field: format!("{EXTRA}{name}"), called: name.to_owned(), info: info.clone() };
+        let there = BTreeMap::from([("account".to_owned(), vec![field("Tier"), field("Rank")])]);
+        let mut pairs = CustomFields::default();
+        pairs.grow(&rules(), &schemas, &there);
+        let to = |name: &str| pairs.0["account"][name].to.clone();
+        assert_eq!((to("Tier__c"), to("Rank__c")), ("Z_Tier2".to_owned(), "Z_Rank".to_owned()));
+    }
+
+    #[test]
     fn pairs_become_lines_of_their_object_and_the_rules_own_lines_stay() {
         let mut pairs = CustomFields::default();
-        pairs.grow(&rules(), &schema(&[("Tier__c", FieldType::text(), true), ("Sum__c", FieldType::Decimal { scale: 2 }, false)]));
+        let asked = schema(&[("Tier__c", FieldType::text(), true), ("Sum__c", FieldType::Decimal { scale: 2 }, false)]);
+        pairs.grow(&rules(), &asked, &BTreeMap::new());
         let source = FORCEMANAGER.replace("# Tier__c = \"Z_Tier\"", "Tier__c = \"Z_Rank\"");
         assert_ne!(source, FORCEMANAGER);
         let text = pairs.merged(&source, &read(&source).0.unwrap());

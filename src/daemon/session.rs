@@ -10,6 +10,7 @@ use crate::store::Store;
 use async_trait::async_trait;
 use chrono::Utc;
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::{Arc, PoisonError, RwLock},
 };
@@ -70,7 +71,7 @@ impl Session {
     }
 
     /// Custom fields that came up since the last run: from now on they stand in the rules as if somebody had written them
-    /// there. If Salesforce cannot be asked, the run says so itself.
+    /// there. If a side cannot be asked, the run says so itself.
     async fn take_in_custom_fields(&self) -> anyhow::Result<()> {
         let loaded = self.loaded();
         if !loaded.config.custom_fields {
@@ -81,10 +82,15 @@ impl Session {
         objects.dedup();
         let Ok(schemas) = loaded.sides.salesforce.schema(&objects).await else { return Ok(()) };
         let mut pairs = CustomFields::read(&self.state_dir)?;
-        let new = pairs.grow(rules, &schemas);
-        if new.is_empty() {
+        if pairs.clone().grow(rules, &schemas, &BTreeMap::new()).is_empty() {
             return Ok(());
         }
+        let mut there = BTreeMap::new();
+        for mapping in &rules.mappings {
+            let Ok(fields) = loaded.sides.platform.custom_fields(&mapping.platform).await else { return Ok(()) };
+            there.insert(mapping.platform.clone(), fields);
+        }
+        let new = pairs.grow(rules, &schemas, &there);
         pairs.write(&self.state_dir)?;
         tracing::info!(fields = new.join(", "), "custom fields take part from now on");
         self.reload()

@@ -84,12 +84,7 @@ fn mend_row(sheet: &mut Sheet, row: &Row, read: &Read<'_>) {
     };
     match (&row.field, row.wanted) {
         (None, _) if !row.readable => {
-            sheet.leave_object_out(object, &why("is not there, or our user may not see it"));
-            if mapping.provisions {
-                for table in ["orders", "products"] {
-                    sheet.leave_table_out(table, "no object provisions");
-                }
-            }
+            sheet.leave_mapping_out(mapping, &why("is not there, or our user may not see it"));
         }
         (None, _) => narrow_object(sheet, row, mapping.create, mapping.direction, &why("may not be written by our user")),
         (Some(_), "say") => {

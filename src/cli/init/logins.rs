@@ -11,13 +11,13 @@ use secrecy::{ExposeSecret, SecretString};
 use std::{
     fs,
     io::Write,
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
 /// One `key = { env = "NAME" }  # what it is`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Variable {
+pub(in crate::cli) struct Variable {
     /// `salesforce`, `platform.licensespring`
     pub table: String,
     pub key: String,
@@ -27,7 +27,7 @@ pub(super) struct Variable {
 }
 
 /// In the order of the file.
-pub(super) fn variables(text: &str) -> Vec<Variable> {
+pub(in crate::cli) fn variables(text: &str) -> Vec<Variable> {
     let (mut table, mut found) = (String::new(), Vec::new());
     for line in text.lines() {
         if let Some(head) = line.strip_prefix('[').and_then(|l| l.split(']').next()) {
@@ -81,12 +81,12 @@ pub(super) fn beside(rules: &Path) -> PathBuf {
     rules.with_extension("env")
 }
 
-/// For `set -a; . FILE; set +a`, 0600; a file that is there is not replaced.
+/// For `set -a; . FILE; set +a`, 0600; added to a file that is there: of two lines for one name the last counts.
 pub(super) fn keep(given: &Given, path: &Path) -> anyhow::Result<()> {
     let shown = path.display();
-    let mut file =
-        fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).with_context(|| format!("writing {shown}"))?;
-    let mut text = String::new();
+    let mut file = fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path).with_context(|| format!("writing {shown}"))?;
+    file.set_permissions(fs::Permissions::from_mode(0o600)).with_context(|| format!("writing {shown}"))?;
+    let mut text = if file.metadata()?.len() > 0 { "\n".to_owned() } else { String::new() };
     for (name, value) in given {
         text.push_str(&format!("{name}='{}'\n", value.expose_secret().replace('\'', r"'\''")));
     }
@@ -97,8 +97,7 @@ pub(super) fn keep(given: &Given, path: &Path) -> anyhow::Result<()> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::rules::{FORCEMANAGER, SHIPPED};
-    use std::os::unix::fs::PermissionsExt;
+    use crate::rules::{FORCEMANAGER, LAC, SHIPPED};
 
     #[test]
     fn what_is_asked_stands_in_the_file() {
@@ -111,6 +110,9 @@ mod tests {
         let mut wanted = own(&salesforce);
         wanted.extend(own(&[("FORCEMANAGER_URL", false), ("FORCEMANAGER_PUBLIC_KEY", true), ("FORCEMANAGER_PRIVATE_KEY", true)]));
         assert_eq!(of(FORCEMANAGER), wanted);
+        let mut wanted = own(&salesforce);
+        wanted.extend(own(&[("LAC_URL", false), ("LAC_USERNAME", false), ("LAC_PASSWORD", true)]));
+        assert_eq!(of(LAC), wanted);
         let url = &variables(SHIPPED)[3];
         assert_eq!((url.table.as_str(), url.key.as_str()), ("platform.licensespring", "url"));
         assert_eq!(url.says, "https://saas.licensespring.com");
@@ -125,6 +127,7 @@ mod tests {
         assert!(path.ends_with("acme.env"));
         assert_eq!(fs::read_to_string(&path).unwrap(), "KEY='it'\\''s'\n");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert!(keep(&given, &path).is_err());
+        keep(&given, &path).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap().matches("KEY=").count(), 2, "what was there stays");
     }
 }

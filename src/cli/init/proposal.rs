@@ -54,7 +54,7 @@ pub(super) fn make(base: &str, path: &Path, given: &Given, talk: &mut Talk) -> a
 
     let rules = rules(&sheet)?;
     let custom = runtime.block_on(added(&rules, &*sides.platform, talk))?;
-    let proposed = fields(&mut sheet, &both, &custom, &rules, talk)?;
+    let proposed = fields(&mut sheet, &both, &custom, &rules, config.custom_fields, talk)?;
     show(&mut both.schemas.platform, &custom);
     fitted(&mut sheet, &both)?;
 
@@ -138,12 +138,7 @@ fn objects(sheet: &mut Sheet, talk: &mut Talk) -> anyhow::Result<()> {
     }
     for mapping in rules.mappings {
         if !talk.agrees(&format!("Keep {} ({} ↔ {}) in step?", mapping.object, mapping.salesforce, mapping.platform))? {
-            sheet.leave_object_out(&mapping.object, "not wanted");
-            if mapping.provisions {
-                for table in ["orders", "products"] {
-                    sheet.leave_table_out(table, "no object provisions");
-                }
-            }
+            sheet.leave_mapping_out(&mapping, "not wanted");
         }
     }
     Ok(())
@@ -170,6 +165,7 @@ fn fields(
     both: &Both<'_>,
     custom: &BTreeMap<String, Vec<CustomField>>,
     rules: &Rules,
+    all: bool,
     talk: &mut Talk,
 ) -> anyhow::Result<u64> {
     let (found, alone) = custom::namesakes(&sheet.text(), both, custom).map_err(anyhow::Error::msg)?;
@@ -177,15 +173,18 @@ fn fields(
     for namesake in &found {
         let question = format!("Keep the custom field {} ↔ {} of {} in step", namesake.salesforce, namesake.platform, namesake.object);
         let wanted = match &namesake.verdict {
-            Ok(direction) => talk.agrees(&format!("{question} ({}, {})?", namesake.kind, fit::word(*direction)))?,
+            // With `custom-fields = "all"` whatever is not mapped here is paired by itself: nothing can be declined.
+            Ok(direction) => all || talk.agrees(&format!("{question} ({}, {})?", namesake.kind, fit::word(*direction)))?,
             Err(_) => false,
         };
         taken += u64::from(wanted);
-        let widest = rules.mappings.iter().find(|m| m.object == namesake.object).map_or(Direction::Both, |m| m.direction);
-        custom::write(sheet, namesake, widest, !wanted);
+        if wanted || !all {
+            let widest = rules.mappings.iter().find(|m| m.object == namesake.object).map_or(Direction::Both, |m| m.direction);
+            custom::write(sheet, namesake, widest, !wanted);
+        }
     }
     talk.say(&format!("{} of the same name on both sides", some(taken, "custom field")))?;
-    for (object, names) in &alone {
+    for (object, names) in alone.iter().filter(|_| !all) {
         custom::note(sheet, object, names);
     }
     Ok(taken)

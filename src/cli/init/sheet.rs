@@ -1,6 +1,8 @@
 //! A rules file as lines that can be left out, changed and added without losing a comment. What is left out stays to be read,
 //! with the reason.
 
+use crate::rules::Mapping;
+
 /// The text, line by line. Lines are counted from 0.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Sheet {
@@ -48,18 +50,22 @@ impl Sheet {
 
     /// All of an object, with all that refers to it by kind.
     pub(super) fn leave_object_out(&mut self, object: &str, why: &str) {
-        let Some((start, end)) = self.section(&format!("objects.{object}")) else { return };
-        for line in &mut self.lines[start..end] {
-            if !line.trim().is_empty() && !line.starts_with('#') {
-                *line = format!("# {line}");
-            }
-        }
-        self.lines.insert(start, format!("# Left out: {}", one_line(why)));
+        self.leave_table_out(&format!("objects.{object}"), why);
         self.forget_kind(object);
     }
 
+    /// The same, with the tables that are there for its sake.
+    pub(super) fn leave_mapping_out(&mut self, mapping: &Mapping, why: &str) {
+        self.leave_object_out(&mapping.object, why);
+        if mapping.provisions {
+            for table in ["orders", "products"] {
+                self.leave_table_out(table, "no object provisions");
+            }
+        }
+    }
+
     /// A whole table that is no object's.
-    pub(super) fn leave_table_out(&mut self, table: &str, why: &str) {
+    fn leave_table_out(&mut self, table: &str, why: &str) {
         let Some((start, end)) = self.section(table) else { return };
         for line in &mut self.lines[start..end] {
             if !line.trim().is_empty() && !line.starts_with('#') {

@@ -132,7 +132,7 @@ pub struct Proposal {
 /// Every custom field that our user may read and that no extra field of the rules stands for yet; what is our own is left
 /// out, and so is what no extra field can hold.
 #[must_use]
-pub fn proposals(salesforce: &Schema, mapped: &[&str], taken: &[&str]) -> Vec<Proposal> {
+pub fn proposals(salesforce: &Schema, mapped: &[&str], taken: &[&str], there: &[CustomField]) -> Vec<Proposal> {
     let mut taken: BTreeSet<String> = taken.iter().map(|n| (*n).to_owned()).collect();
     let mut proposals = Vec::new();
     for (name, info) in &salesforce.fields {
@@ -140,7 +140,9 @@ pub fn proposals(salesforce: &Schema, mapped: &[&str], taken: &[&str]) -> Vec<Pr
             continue;
         }
         let Some(kind) = Kind::of(&info.ty) else { continue };
-        let Some(extra) = free_name(name, &|n| taken.contains(n)) else { continue };
+        // A field of that name and another kind is somebody else's.
+        let other = |n: &str| there.iter().any(|f| f.field == n && Kind::of(&f.info.ty).map(Kind::kept) != Some(kind.kept()));
+        let Some(extra) = free_name(name, &|n| taken.contains(n) || other(n)) else { continue };
         taken.insert(extra.clone());
         proposals.push(Proposal { salesforce: name.clone(), extra, kind, one_way: !info.updateable });
     }
@@ -361,7 +363,7 @@ mod tests {
             (LOCKSTEP_ID, info(FieldType::text(), true)),
         ];
         let schema = Schema { fields: fields.into_iter().map(|(n, i)| (n.to_owned(), i)).collect(), ..Schema::default() };
-        let found = proposals(&schema, &["Mapped__c"], &["Z_Tier"]);
+        let found = proposals(&schema, &["Mapped__c"], &["Z_Tier"], &[]);
         let shown: Vec<_> = found.iter().map(|p| (p.salesforce.as_str(), p.extra.as_str(), p.kind.as_str(), p.one_way)).collect();
         assert_eq!(
             shown,
